@@ -1,0 +1,57 @@
+# Each target prepares .venv by itself: `make demo` and `make test` work on a machine with Python and make only.
+#   PYTHON   the interpreter to build .venv from          make test PYTHON=python3.13
+#   ARGS     more arguments for the command of a target   make test ARGS='-k routing'
+#   ONLY     what `make bench` shall run                  make bench ONLY=floor,serinus
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+COMPILED := $(shell find proxy -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+BUILD := setup.py $(wildcard build_backend/*.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench load build clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## run two demo services, the proxy and traffic in this terminal
+	$(BIN)/serinus demo $(ARGS)
+
+test: build ## run the tests
+	$(BIN)/pytest $(ARGS)
+
+lint: build ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: build ## rewrite the sources in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: build ## measure against other proxies (ONLY=name,name to choose)
+	$(BIN)/python -m loadtests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+load: build ## run locust against the demo
+	$(BIN)/python -m loadtests.run $(ARGS)
+
+build: $(VENV)/built ## compile what changed, in place
+
+clean: ## remove everything that the other targets made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find $(dir $(wildcard */__init__.py)) tests \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} +
+
+$(VENV)/built: $(VENV)/installed $(COMPILED) $(BUILD)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+# The second list is usually empty: it names a C compiler from PyPI on a machine that has none.
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' $$($(BIN)/python -m build_backend.toolchain)
+	@touch $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Serinus needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

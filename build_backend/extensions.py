@@ -1,0 +1,107 @@
+"""Compiles the Cython modules: every *.pyx below `proxy/core` and `proxy/wire`, found by looking.
+
+Owns: compiler directives and flags. Must not: choose the compiler (see `toolchain`).
+
+The generated C goes to build/cython, objects and libraries below build/, so that the next build repeats only what
+changed. `SERINUS_BUILD=sanitize` builds with every check that Cython and the C compiler have (AddressSanitizer);
+run such a build with LD_PRELOAD set to the compiler's libasan.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension
+from setuptools.command.build_ext import build_ext
+
+from build_backend.toolchain import Machine, check, zig_commands
+
+SOURCE_FOLDERS = ("proxy/core", "proxy/wire")
+
+RELEASE = "release"
+SANITIZE = "sanitize"
+
+DIRECTIVES = {
+    RELEASE: {"boundscheck": False, "wraparound": False, "initializedcheck": False, "cdivision": True},
+    SANITIZE: {"boundscheck": True, "wraparound": False, "initializedcheck": True, "cdivision": False, "nonecheck": True},
+}
+COMPILE_FLAGS = {
+    RELEASE: ["-O2", "-g1"],
+    SANITIZE: ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address", "-UNDEBUG"],
+}
+LINK_FLAGS = {RELEASE: [], SANITIZE: ["-fsanitize=address"]}
+
+
+def flavour() -> str:
+    """What $SERINUS_BUILD asks for, `release` when it is not set.
+
+    Raises:
+        SystemExit: it is neither.
+    """
+    name = os.environ.get("SERINUS_BUILD") or RELEASE
+    if name not in DIRECTIVES:
+        raise SystemExit(f"serinus: SERINUS_BUILD={name!r} is unknown; use {RELEASE} or {SANITIZE}.")
+    return name
+
+
+def discover(root: str) -> list[Extension]:
+    """One extension for each .pyx; it is built again when a header beside it or these flags change."""
+    name = flavour()
+    return [
+        Extension(
+            ".".join(source.relative_to(root).with_suffix("").parts),
+            [str(source.relative_to(root))],
+            depends=[*(str(header) for header in sorted(source.parent.glob("*.h"))), str(Path(root, __file__).name)],
+            include_dirs=["."],
+            extra_compile_args=COMPILE_FLAGS[name],
+            extra_link_args=LINK_FLAGS[name],
+        )
+        for folder in SOURCE_FOLDERS
+        for source in sorted(Path(root, folder).rglob("*.pyx"))
+    ]
+
+
+class BuildExtensions(build_ext):
+    """`build_ext` with our directives, our folders, and zig where the machine has no compiler."""
+
+    def initialize_options(self) -> None:
+        """Compile on all cores unless told otherwise (-j N)."""
+        super().initialize_options()
+        self.parallel = os.cpu_count()
+
+    def finalize_options(self) -> None:
+        """Keep objects between builds in place: an editable install would put them into a temporary folder."""
+        super().finalize_options()
+        if self.inplace or self.editable_mode:
+            folder = f"build/{flavour()}-{sys.implementation.cache_tag}"
+            self.build_lib, self.build_temp = f"{folder}/lib", f"{folder}/objects"
+
+    def run(self) -> None:
+        """Check the machine first: a compiler's own complaint would say less.
+
+        Raises:
+            BuildImpossible: the machine lacks something; the message says what to install.
+        """
+        self.machine = Machine.here()
+        check(self.machine)
+        if self.machine.compiler:
+            os.environ.setdefault("CC", self.machine.compiler)
+        super().run()
+
+    def build_extensions(self) -> None:
+        """Translate all modules at once (they share declarations), then compile them side by side."""
+        if not self.machine.compiler:
+            self.compiler.set_executables(**zig_commands(sys.executable))
+        translated = cythonize(
+            [Extension(extension.name, extension.sources) for extension in self.extensions],
+            build_dir=f"build/cython/{flavour()}",
+            include_path=["."],
+            compiler_directives={"language_level": 3, **DIRECTIVES[flavour()]},
+            force=self.force,
+            nthreads=self.parallel or 0,
+        )
+        sources = {extension.name: extension.sources for extension in translated}
+        for extension in self.extensions:
+            extension.sources = sources[extension.name]
+        super().build_extensions()

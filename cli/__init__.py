@@ -1,0 +1,1 @@
+"""The `serinus` command. Nothing imports it."""

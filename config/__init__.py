@@ -1,0 +1,1 @@
+"""The vocabulary that proxy and controller share: model, parsing, loading, schema. Imports nothing of ours."""

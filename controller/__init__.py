@@ -1,0 +1,1 @@
+"""The rollout controller: observe, analyse, decide, act. Meets the proxy over HTTP only."""

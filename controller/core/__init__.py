@@ -1,0 +1,1 @@
+"""The decisions of the controller, pure: no IO, clock, randomness, logging or async."""

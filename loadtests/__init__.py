@@ -1,0 +1,1 @@
+"""Load, measured: demo services, load shapes and the benchmark against other proxies."""

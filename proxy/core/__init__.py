@@ -1,0 +1,1 @@
+"""The decisions of the data plane, pure: no IO, clock, randomness, logging or async."""

@@ -1,0 +1,1 @@
+"""The hot path, in Cython: bytes in, decisions asked of `proxy.core`, bytes out."""
