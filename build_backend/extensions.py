@@ -45,20 +45,23 @@ def flavour() -> str:
     return name
 
 
-def discover(root: str) -> list[Extension]:
-    """One extension for each .pyx; it is built again when a header beside it or these flags change."""
+def discover(root: Path) -> list[Extension]:
+    """One extension for each .pyx; all are built again when a header or these flags change."""
     name = flavour()
+    folders = [root / folder for folder in SOURCE_FOLDERS]
+    headers = sorted(header for folder in folders for header in folder.rglob("*.h"))
+    depends = [*(str(header.relative_to(root)) for header in headers), "build_backend/extensions.py"]
     return [
         Extension(
             ".".join(source.relative_to(root).with_suffix("").parts),
             [str(source.relative_to(root))],
-            depends=[*(str(header) for header in sorted(source.parent.glob("*.h"))), str(Path(root, __file__).name)],
+            depends=depends,
             include_dirs=["."],
             extra_compile_args=COMPILE_FLAGS[name],
             extra_link_args=LINK_FLAGS[name],
         )
-        for folder in SOURCE_FOLDERS
-        for source in sorted(Path(root, folder).rglob("*.pyx"))
+        for folder in folders
+        for source in sorted(folder.rglob("*.pyx"))
     ]
 
 
