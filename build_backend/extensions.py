@@ -24,7 +24,13 @@ SANITIZE = "sanitize"
 
 DIRECTIVES = {
     RELEASE: {"boundscheck": False, "wraparound": False, "initializedcheck": False, "cdivision": True},
-    SANITIZE: {"boundscheck": True, "wraparound": False, "initializedcheck": True, "cdivision": False, "nonecheck": True},
+    SANITIZE: {
+        "boundscheck": True,
+        "wraparound": False,
+        "initializedcheck": True,
+        "cdivision": False,
+        "nonecheck": True,
+    },
 }
 COMPILE_FLAGS = {
     RELEASE: ["-O2", "-g1"],
@@ -96,7 +102,7 @@ class BuildExtensions(build_ext):
         """Translate all modules at once (they share declarations), then compile them side by side."""
         if not self.machine.compiler:
             self.compiler.set_executables(**zig_commands(sys.executable))
-        translated = cythonize(
+        translated = cythonize(  # type: ignore[no-untyped-call]  # as published
             [Extension(extension.name, extension.sources) for extension in self.extensions],
             build_dir=f"build/cython/{flavour()}",
             include_path=["."],

@@ -26,8 +26,8 @@ ZIG_COMPILE = ("-mcpu=baseline", "-fPIC", "-fwrapv", "-DNDEBUG")
 ZIG_LINK = ("-mcpu=baseline", "-shared")
 
 _INSTALL_COMPILER = (
-    "Install a C compiler: apt-get install gcc (Debian, Ubuntu), dnf install gcc (Fedora), apk add gcc musl-dev (Alpine), "
-    "xcode-select --install (macOS); or name one in the environment variable CC."
+    "Install a C compiler: apt-get install gcc libc6-dev (Debian, Ubuntu), dnf install gcc (Fedora), "
+    "apk add gcc musl-dev (Alpine), xcode-select --install (macOS); or name one in the environment variable CC."
 )
 _INSTALL_HEADERS = (
     "Install them: apt-get install python3-dev (Debian, Ubuntu), dnf install python3-devel (Fedora), "
