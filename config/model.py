@@ -1,0 +1,267 @@
+"""The configuration as one immutable value: `Config` and the parts that belong to the whole proxy.
+
+Owns the shape and the defaults of the file. Services, routes and rollouts have modules of their own and are exported
+from here.
+Must not read a file or check names against each other: that is `config.load`.
+
+Units: durations in seconds, sizes in bytes.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self, get_args
+
+from pydantic import Field, PlainValidator, SecretStr, WithJsonSchema, model_validator
+
+from config.address import EndpointAddress, InheritedSocket, ListenAddress, TcpAddress, UnixAddress
+from config.keys import KeySource
+from config.quantities import Count, Duration, DurationOrOff, HeadSize, PositiveCount, StatusRange
+from config.rollout import (
+    BlueGreenRollout,
+    CanaryRollout,
+    RollingRollout,
+    Rollout,
+)
+from config.route import Match, Route, TextMatch
+from config.service import (
+    Breaker,
+    Drain,
+    Ejection,
+    Forward,
+    Health,
+    Pool,
+    Retries,
+    Service,
+    ServiceLimits,
+    ServiceTimeouts,
+    Sticky,
+    StickyCookie,
+    Version,
+)
+from config.texts import FilePath, ListenOn, LogOutput, Name, Network, ReadableFile
+from config.units import shorten
+from config.values import OneOrMore, OrOff, Table, Value
+
+__all__ = [
+    "LOG_FIELDS",
+    "AccessLog",
+    "Admin",
+    "BlueGreenRollout",
+    "Breaker",
+    "CanaryRollout",
+    "Config",
+    "Drain",
+    "Ejection",
+    "EndpointAddress",
+    "Forward",
+    "Health",
+    "InheritedSocket",
+    "KeySource",
+    "Limits",
+    "ListenAddress",
+    "Listener",
+    "Match",
+    "Metrics",
+    "Pool",
+    "Retries",
+    "RollingRollout",
+    "Rollout",
+    "Route",
+    "Service",
+    "ServiceLimits",
+    "ServiceTimeouts",
+    "StatusRange",
+    "Sticky",
+    "StickyCookie",
+    "Table",
+    "TcpAddress",
+    "TextMatch",
+    "Timeouts",
+    "Tls",
+    "UnixAddress",
+    "Value",
+    "Version",
+]
+
+LogField = Literal[
+    "ts",
+    "request_id",
+    "trace_id",
+    "client_ip",
+    "method",
+    "host",
+    "path",
+    "query",
+    "proto",
+    "status",
+    "service",
+    "version",
+    "route_reason",
+    "upstream",
+    "duration_ms",
+    "upstream_ms",
+    "bytes_in",
+    "bytes_out",
+    "retries",
+    "error",
+    "tls",
+    "user_agent",
+]
+LOG_FIELDS: Final[tuple[LogField, ...]] = get_args(LogField)
+
+# Fine where services answer, coarse where clients give up.
+DEFAULT_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+MAX_WORKERS: Final = 256
+
+
+def _workers(value: object) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_WORKERS:
+        raise ValueError(f"must be auto or a number from 1 to {MAX_WORKERS}, not {shorten(value)}")
+    return value
+
+
+Workers = Annotated[
+    int | Literal["auto"],
+    PlainValidator(_workers),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_WORKERS}]}),
+]
+
+
+class Tls(Value):
+    """The certificate of a listener, as PEM files."""
+
+    cert: ReadableFile
+    """The certificate, followed by its chain."""
+    key: ReadableFile
+    """The private key of the certificate."""
+
+
+class Listener(Value):
+    """One address that clients connect to."""
+
+    address: ListenOn
+    """host:port, [v6]:port, unix:/path or fd@N (a descriptor passed by systemd)."""
+    tls: Tls | None = None
+    """Serves TLS; without it, plain HTTP."""
+    proxy_protocol: bool = False
+    """Whether each connection begins with a PROXY protocol header (v1 or v2), from trusted_proxies only."""
+
+
+class Admin(Value):
+    """The admin API. Without a token it listens on addresses of this machine only."""
+
+    address: ListenOn = TcpAddress("127.0.0.1", 9900)
+    """host:port, [v6]:port, unix:/path or fd@N."""
+    token: SecretStr | None = None
+    """The bearer token that every call needs. Better in a file of its own: token_file."""
+    token_file: FilePath | None = None
+    """The file that holds the token."""
+
+
+class Limits(ServiceLimits):
+    """What a client or an endpoint may send, and how much at a time."""
+
+    request_line: HeadSize = 8 * 1024
+    """The request line (414)."""
+    head: HeadSize = 32 * 1024
+    """The head of a request: request line and header fields (431)."""
+    headers: PositiveCount = 100
+    """Header fields in a head (431)."""
+    response_head: HeadSize = 64 * 1024
+    """The head of a response (502)."""
+    trailers: HeadSize = 8 * 1024
+    """The trailer fields of a message (431, 502)."""
+    connections: PositiveCount = 10_000
+    """Client connections per worker; more are closed at once."""
+    connections_per_client: Count = 0
+    """Connections from one client address, per worker; 0: unlimited."""
+    pipelined: PositiveCount = 16
+    """Requests that one connection may send ahead; then reading stops."""
+
+    @model_validator(mode="after")
+    def _line_within_head(self) -> Self:
+        if self.request_line > self.head:
+            raise ValueError("request_line is a part of head and cannot be larger")
+        return self
+
+
+class Timeouts(ServiceTimeouts):
+    """Every wait has a deadline; most can be set per service as well."""
+
+    head: Duration = 10.0
+    """From the first byte of a request to the end of its head, TLS handshake included (408)."""
+    keepalive: DurationOrOff = 75.0
+    """Between two requests of a client; off: every response closes its connection."""
+
+
+class AccessLog(Value):
+    """One line per request."""
+
+    format: Literal["json", "combined"] = "json"
+    """json: one object per line; combined: as Apache and nginx write it."""
+    output: LogOutput = "stdout"
+    """stdout, or the path of a file (SIGUSR1 opens it again)."""
+    fields: OneOrMore[LogField] = LOG_FIELDS
+    """The fields of a json line, in this order."""
+    drop: OneOrMore[LogField] = ()
+    """Fields to leave out of `fields`."""
+
+    @property
+    def kept_fields(self) -> tuple[LogField, ...]:
+        """The fields that are written."""
+        return tuple(field for field in self.fields if field not in self.drop)
+
+
+class Metrics(Value):
+    """What /metrics shows."""
+
+    buckets: tuple[Duration, ...] = DEFAULT_BUCKETS
+    """Upper bounds of the latency histogram, ascending; the proxy counts finer than this."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if not self.buckets or list(self.buckets) != sorted(set(self.buckets)):
+            raise ValueError("buckets must be durations in ascending order, at least one")
+        return self
+
+
+class Config(Value):
+    """A whole configuration file."""
+
+    listen: Annotated[tuple[Listener, ...], Field(min_length=1)]
+    """Where clients connect."""
+    services: Table[Name, Service]
+    """What clients ask for, by name."""
+    routes: tuple[Route, ...] = ()
+    """Which requests go to which service. Default, with one service only: all of them."""
+    rollouts: Table[Name, Rollout] = Field(default_factory=Table)
+    """How new versions are rolled out, by name of the service."""
+    admin: Admin = Admin()
+    """The admin API."""
+    workers: Workers = "auto"
+    """Processes that share the listening ports; auto: one per core."""
+    state_dir: Annotated[FilePath, Field(validate_default=True)] = Path("state")
+    """The folder for live weights and the journal of rollouts; it outlives restarts."""
+    access_log: OrOff[AccessLog] = AccessLog()
+    """One line per request, or off."""
+    limits: Limits = Limits()
+    """What a client or an endpoint may send."""
+    timeouts: Timeouts = Timeouts()
+    """How long everything may take."""
+    trusted_proxies: OneOrMore[Network] = ()
+    """Peers whose X-Forwarded-*, Forwarded, X-Serinus-* and PROXY protocol are believed, as addresses or ranges."""
+    drain_timeout: DurationOrOff = 30.0
+    """How long a stopping proxy waits for requests in flight."""
+    metrics: Metrics = Metrics()
+    """What /metrics shows."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_catch_all_route(cls, value: object) -> object:
+        """Send everything to the only service of a file without routes."""
+        services = value.get("services") if isinstance(value, dict) else None
+        if isinstance(value, dict) and isinstance(services, Mapping) and len(services) == 1 and "routes" not in value:
+            return {**value, "routes": ({"service": next(iter(services))},)}
+        return value
