@@ -46,9 +46,10 @@ $(VENV)/built: $(VENV)/installed $(COMPILED) $(BUILD)
 	$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
-# The second list is usually empty: it names a C compiler from PyPI on a machine that has none.
+# Without isolation, so that this build and the one above share Cython and everything it has translated.
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[dev]' $$($(BIN)/python -m build_backend.toolchain)
+	requires=$$($(BIN)/python build_backend/toolchain.py) && $(BIN)/python -m pip install --quiet $$requires
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 $(VENV)/bin/python:

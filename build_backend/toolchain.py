@@ -2,8 +2,8 @@
 
 Owns: that choice. Must not: compile, download, or write anything.
 
-Run as a program (`python -m build_backend.toolchain`) it prints the packages a build here needs besides the declared
-ones: one word per line, usually nothing.
+Run as a program (`python build_backend/toolchain.py`) it prints the packages that a build here needs, one a line: those
+that pyproject.toml declares, and the compiler if need be. It needs nothing but Python.
 """
 
 import importlib.util
@@ -12,6 +12,7 @@ import platform
 import shutil
 import sys
 import sysconfig
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,5 +122,11 @@ def _require_headers(machine: Machine) -> None:
         raise BuildImpossible(f"serinus: Python.h is missing from {machine.headers}. {_INSTALL_HEADERS}")
 
 
+def declared_packages(project: Path) -> list[str]:
+    """What pyproject.toml says that every build needs."""
+    requires: list[str] = tomllib.loads((project / "pyproject.toml").read_text())["build-system"]["requires"]
+    return requires
+
+
 if __name__ == "__main__":
-    print(*required_packages(Machine.here()), sep="\n", end="")
+    print(*declared_packages(Path(__file__).parents[1]), *required_packages(Machine.here()), sep="\n")

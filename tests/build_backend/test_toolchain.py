@@ -1,11 +1,21 @@
 """The choice of the C compiler, and what a build says that cannot work."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from build_backend.toolchain import BuildImpossible, Machine, check, find_compiler, required_packages, zig_commands
+from build_backend.toolchain import (
+    BuildImpossible,
+    Machine,
+    check,
+    declared_packages,
+    find_compiler,
+    required_packages,
+    zig_commands,
+)
 
 BARE = Machine(
     system="Linux",
@@ -95,3 +105,14 @@ def test_zig_compiles_for_every_machine_of_the_architecture_and_links_a_shared_l
 
 def test_this_machine_can_be_asked():
     assert Machine.here().headers.is_absolute()
+
+
+def test_the_declared_packages_are_those_of_pyproject(tmp_path: Path):
+    (tmp_path / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools>=80", "Cython"]\n')
+    assert declared_packages(tmp_path) == ["setuptools>=80", "Cython"]
+
+
+def test_run_as_a_program_it_prints_what_to_install_and_needs_no_package():
+    program = Path(__file__).parents[2] / "build_backend" / "toolchain.py"
+    printed = subprocess.run([sys.executable, "-S", "-I", program], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[:2] == declared_packages(program.parents[1])
