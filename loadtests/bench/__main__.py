@@ -8,7 +8,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -24,7 +24,7 @@ from loadtests.bench.measure import Contender, Rig, compare
 from loadtests.bench.peers import OURS, PEERS, Peer
 from loadtests.bench.results import Comparison, Report, as_json
 from loadtests.bench.show import Progress, check_plot, show_report, write_plot
-from loadtests.bench.work import WORKS, Work
+from loadtests.bench.work import WORKS
 
 _PEERS = {peer.name: peer for peer in PEERS}
 _CONTENDERS = {OURS.name: OURS, **_PEERS}
@@ -41,10 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reports = _run(options)
         _publish(reports, options)
     except BenchFault as exc:
-        print(f"benchmark: {exc}", file=sys.stderr)
+        _say(str(exc))
         return 1
     except KeyboardInterrupt:
-        print("\nbenchmark: stopped, no result", file=sys.stderr)
+        _say("stopped, no result")
         return 1
     return 1 if any(report.invalid for report in reports) else 0
 
@@ -54,9 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m loadtests.bench",
         description="Processor time per request of Serinus and of other proxies, measured in turn on the same core.",
     )
-    parser.add_argument("--only", nargs="+", choices=_WORKS, default=list(_WORKS), metavar="WORK",
+    parser.add_argument("--only", type=_names_of(_WORKS), default=list(_WORKS), metavar="WORK,…",
                         help=f"which lines of the table to measure: {', '.join(_WORKS)} (default: all)")  # fmt: skip
-    parser.add_argument("--peers", nargs="+", choices=_PEERS, default=list(_PEERS), metavar="PEER",
+    parser.add_argument("--peers", type=_names_of(_PEERS), default=list(_PEERS), metavar="PEER,…",
                         help=f"against whom: {', '.join(_PEERS)} (default: all that can be had)")  # fmt: skip
     parser.add_argument("--ours", choices=_CONTENDERS, default=OURS.name, metavar="PROXY",
                         help="measure another proxy in our place, for instance to see the noise: "
@@ -64,10 +64,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", type=_at_least(1, int), default=5, help="pairs per peer (default: 5)")
     parser.add_argument("--seconds", type=_at_least(0.1, float), default=2.0,
                         help="length of one measurement (default: 2)")  # fmt: skip
-    parser.add_argument("--no-fetch", action="store_true", help="leave out peers that PyPI has and this machine has not")
+    parser.add_argument(
+        "--no-fetch", action="store_true", help="leave out peers that PyPI has and this machine has not"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to this file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw a plot (.png, .svg, .pdf; needs matplotlib)")
     return parser
+
+
+def _names_of(known: Collection[str]) -> Callable[[str], list[str]]:
+    def read(text: str) -> list[str]:
+        names = text.split(",")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(known)}")
+        return names
+
+    return read
 
 
 def _at_least(lowest: float, kind: Callable[[str], float]) -> Callable[[str], float]:
@@ -86,20 +99,21 @@ def _run(options: argparse.Namespace) -> list[Report]:
     with TemporaryDirectory(prefix="serinus-bench-") as name, pinned(cores.load):
         folder = Path(name)
         folder.chmod(0o755)  # nginx serves as another user when started by root
-        found = Surroundings(folder, may_fetch=not options.no_fetch)
+        found = Surroundings(folder, may_fetch=not options.no_fetch, announce=_say)
         backend = find_first([Compiled("backend.c")], found)
         ours = Contender(_CONTENDERS[options.ours], find_first(_CONTENDERS[options.ours].sources, found))
         rivals, missing = _find([_PEERS[name] for name in options.peers], found)
         progress = Progress(sys.stderr, len(options.only) * len(rivals) * options.pairs * 2)
         reports = []
-        for work in (_WORKS[name] for name in options.only):
-            with backend_running(backend, work, cores, folder) as serving:
-                rig = Rig(work, cores, generator, serving, folder, options.seconds)
-                comparisons, invalid = _compare_all(rig, ours, rivals, options.pairs, progress)
-            reports.append(
-                Report(work, surroundings(cores), ours.peer.title, ours.build, comparisons, missing, invalid)
-            )
-        progress.end()
+        try:
+            for work in (_WORKS[name] for name in options.only):
+                with backend_running(backend, work, cores, folder) as serving:
+                    rig = Rig(work, cores, generator, serving, folder, options.seconds)
+                    comparisons, invalid = _compare_all(rig, ours, rivals, options.pairs, progress)
+                place = surroundings(cores)
+                reports.append(Report(work, place, ours.peer.title, ours.build, comparisons, missing, invalid))
+        finally:
+            progress.end()
         return reports
 
 
@@ -135,6 +149,10 @@ def _publish(reports: Sequence[Report], options: argparse.Namespace) -> None:
         options.json.write_text(json.dumps([as_json(report) for report in reports], indent=2) + "\n")
     if options.plot:
         write_plot(reports, options.plot)
+
+
+def _say(text: str) -> None:
+    print(f"benchmark: {text}", file=sys.stderr)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

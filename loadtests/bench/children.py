@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,23 +81,20 @@ def running(
             _end(child)
 
 
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Different ports on 127.0.0.1 that nobody listens on now."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [server.getsockname()[1] for server in servers]
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
     """Ask the program to stop, then make sure of its whole group."""
     child.terminate()
     try:
-        child.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_STOP_SECONDS)
     finally:
-        try:
+        with suppress(ProcessLookupError):  # the usual case: nobody of the group is left
             os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # the usual case: nobody of the group is left
         child.wait()

@@ -129,4 +129,7 @@ def _stop(wrk: "subprocess.Popen[bytes]", log: Path) -> None:
     if wrk.poll() is not None:
         raise Invalid(f"the load generator ended too early and said: {log.read_text().strip()}")
     os.kill(wrk.pid, signal.SIGINT)  # it then prints its report
-    wrk.wait(_STOP_SECONDS)
+    try:
+        wrk.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired as exc:
+        raise Invalid(f"the load generator did not stop within {_STOP_SECONDS:.0f} s") from exc

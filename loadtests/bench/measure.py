@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.bench.builds import Build
-from loadtests.bench.children import Cores, free_port, running
+from loadtests.bench.children import Cores, free_ports, running
 from loadtests.bench.cpu_time import spent, thread_times
 from loadtests.bench.faults import Invalid, OursFailed
 from loadtests.bench.load import Backend, Counts, load_running
@@ -109,9 +109,10 @@ def check_split(seen: Counts) -> None:
 def _proxy_running(rig: Rig, contender: Contender) -> Iterator[tuple[int, int]]:
     """The proxy, answering; gives its process id and its port."""
     peer = contender.peer
+    listen, admin = free_ports(2)
     places = Places(
-        listen=free_port(),
-        admin=free_port(),
+        listen=listen,
+        admin=admin,
         stable=rig.backend.stable,
         canary=rig.backend.canary,
         folder=rig.folder,

@@ -31,6 +31,11 @@ class Measurement:
         """Throughput: a side value, since it depends on what else the machine does."""
         return self.requests / self.seconds
 
+    @property
+    def busy(self) -> float:
+        """The part of its core that the proxy used; well below 1 the load, not the proxy, was the limit."""
+        return self.cpu_ns / (self.seconds * 1e9)
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -104,6 +109,11 @@ def median_rate(measurements: Sequence[Measurement]) -> float:
     return median(each.requests_per_second for each in measurements)
 
 
+def median_busy(measurements: Sequence[Measurement]) -> float:
+    """The median of the part of its core that the proxy used."""
+    return median(each.busy for each in measurements)
+
+
 def as_json(report: Report) -> dict[str, Any]:
     """The report as values that JSON can hold; numbers are not rounded."""
     return {
@@ -140,4 +150,5 @@ def _measurements(measurements: Sequence[Measurement]) -> dict[str, Any]:
         "median_requests_per_second": median_rate(measurements),
         "ns_per_request": [each.ns_per_request for each in measurements],
         "requests": [each.requests for each in measurements],
+        "busy": [each.busy for each in measurements],
     }

@@ -14,9 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from loadtests.bench.faults import Missing
-from loadtests.bench.results import Comparison, Report, median_ns, median_rate
+from loadtests.bench.results import Comparison, Report, median_busy, median_ns, median_rate
 
 _WIDTH = 120  # where no terminal says how wide it is, so that tables in files and logs stay whole
+_SATURATED = 0.9  # below, a proxy had time to sleep, which costs it a wake-up for fewer requests
 _PLOT_TYPES = (".png", ".svg", ".pdf")
 
 
@@ -64,15 +65,24 @@ def show_report(report: Report, console: Console) -> None:
         console.print(f"[yellow]missing[/yellow] {name}: {escape(reason)}", highlight=False)
     for name, reason in report.invalid.items():
         console.print(f"[red]invalid[/red] {name}: {escape(reason)}", highlight=False)
-    for comparison in report.comparisons:
-        if comparison.goal is not None:
-            console.print(goal_line(comparison, report.ours_title), highlight=False)
+    for line in remarks(report):
+        console.print(line, highlight=False)
 
 
-def goal_line(comparison: Comparison, ours: str) -> str:
-    """Whether the goal against this peer is met, in one sentence."""
-    word = "met" if comparison.is_goal_met else "MISSED"
-    return f"goal {word}: {ours} ≤ {comparison.goal} × {comparison.title}, measured {comparison.ratio:.2f} ×"
+def remarks(report: Report) -> list[str]:
+    """What is to be said below the table: which goals are met, and which proxies were not the limit."""
+    lines = []
+    for each in report.comparisons:
+        if each.goal is not None:
+            word = "met" if each.is_goal_met else "MISSED"
+            goal = f"{report.ours_title} ≤ {each.goal} × {each.title}"
+            lines.append(f"goal {word}: {goal}, measured {each.ratio:.2f} ×")
+    rows = [(each.title, median_busy(each.peers)) for each in report.comparisons]
+    rows += [(f"{report.ours_title} against {each.title}", median_busy(each.ours)) for each in report.comparisons]
+    idle = [f"{title} {busy:.0%}" for title, busy in rows if busy < _SATURATED]
+    if idle:
+        lines.append(f"part of the core used, where the load or other programs were the limit: {', '.join(idle)}")
+    return lines
 
 
 def check_plot(path: Path) -> None:
@@ -107,9 +117,11 @@ def _draw(report: Report, axes: Any) -> None:
     for height, (title, measurements) in enumerate(rows):
         color = "tab:orange" if title == report.ours_title else "tab:blue"
         micros = [each.ns_per_request / 1000 for each in measurements]
-        axes.barh(height, median_ns(measurements) / 1000, color=color, alpha=0.6)
+        bar = axes.barh(height, median_ns(measurements) / 1000, color=color, alpha=0.6)
+        axes.bar_label(bar, fmt="%.1f", padding=10)
         axes.plot(micros, [height] * len(micros), "o", color="black", markersize=3, alpha=0.5)
     place = report.surroundings
+    axes.margins(x=0.1)
     axes.set_yticks(range(len(rows)), [title for title, _ in rows])
     axes.set_xlabel("processor time per request, µs (bar: median, dots: measurements)")
     axes.set_title(f"{report.work.title}\n{place['processor']}, {place['date']}, {place['commit']}", fontsize=9)
