@@ -63,8 +63,8 @@ def show_report(report: Report, console: Console) -> None:
         console.print(_table(report))
     for name, reason in report.missing.items():
         console.print(f"[yellow]missing[/yellow] {name}: {escape(reason)}", highlight=False)
-    for name, reason in report.invalid.items():
-        console.print(f"[red]invalid[/red] {name}: {escape(reason)}", highlight=False)
+    for reason in report.invalid.values():
+        console.print(f"[red]invalid[/red] {escape(reason)}", highlight=False)
     for line in remarks(report):
         console.print(line, highlight=False)
 

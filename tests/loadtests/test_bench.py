@@ -80,7 +80,9 @@ def comparison(*pairs: tuple[int, int], goal: float | None = None) -> results.Co
 
 def report(*comparisons: results.Comparison) -> results.Report:
     place = {"processor": "CPU", "date": "today", "commit": "abc"}
-    return results.Report(SMALL, place, "Serinus", BUILD, comparisons, {"Caddy": "not [here]"}, {"Envoy": "failed"})
+    return results.Report(
+        SMALL, place, "Serinus", BUILD, comparisons, {"Caddy": "not [here]"}, {"Envoy": "Envoy failed"}
+    )
 
 
 def test_a_measurement_gives_time_per_request_rate_and_the_part_of_the_core():
@@ -114,13 +116,13 @@ def test_the_json_holds_every_number_and_every_name():
     assert (row["ratios"], row["ratio"], row["goal"], row["is_goal_met"]) == ([1.5], 1.5, 1.1, False)
     assert row["ours"]["ns_per_request"] == [15]
     assert written["missing"] == {"Caddy": "not [here]"}
-    assert written["invalid"] == {"Envoy": "failed"}
+    assert written["invalid"] == {"Envoy": "Envoy failed"}
 
 
 def test_the_table_names_builds_ratios_goals_and_what_is_missing():
     text = StringIO()
     show.show_report(report(comparison((15_000, 10_000), (14_000, 10_000), goal=1.1)), Console(file=text))
-    for part in ("1.2.3 (Debian)", "1.45 (1.40–1.50)", "missing Caddy: not [here]", "invalid Envoy: failed"):
+    for part in ("1.2.3 (Debian)", "1.45 (1.40–1.50)", "missing Caddy: not [here]", "invalid Envoy failed"):
         assert part in text.getvalue()
     assert "goal MISSED: Serinus ≤ 1.1 × HAProxy, measured 1.45 ×" in text.getvalue()
 
@@ -205,7 +207,8 @@ def test_the_servers_accept_their_configurations(
 ):
     program = require_tool(name, package)
     [peer] = [peer for peer in peers.PEERS if peer.name == name]
-    places = peers.Places(*children.free_ports(4), folder=tmp_path, config=tmp_path / "config")
+    listen, admin, stable, canary = children.free_ports(4)
+    places = peers.Places(listen, admin, stable, canary, folder=tmp_path, config=tmp_path / "config")
     places.config.write_text(peers.configuration(peer, places))
     words = [peers.render(word, places) for word in peer.arguments]
     done = subprocess.run([program, *words, *arguments], capture_output=True, text=True, check=False)
@@ -219,7 +222,10 @@ def test_an_unknown_place_in_a_configuration_is_an_error():
 
 def test_a_missing_program_says_how_to_get_it_each_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    sources = [builds.Installed("no-such-proxy", "some-package", ["-v"]), builds.Wheel("some-wheel", "bin/x", ["-v"])]
+    sources: list[builds.Source] = [
+        builds.Installed("no-such-proxy", "some-package", ["-v"]),
+        builds.Wheel("some-wheel", "bin/x", ["-v"]),
+    ]
     surroundings = builds.Surroundings(tmp_path, may_fetch=False, announce=print)
     with pytest.raises(Missing, match=r"apt-get install some-package; PyPI's some-wheel is not in .* --no-fetch"):
         builds.find_first(sources, surroundings)
