@@ -98,6 +98,31 @@ cdef class Slab:
             "bins": {i: v.bins[i] for i in range(BINS) if v.bins[i]},
         }
 
+    def read_pulse(self, int slot) -> tuple:
+        """(started, in flight, chosen): the cheapest look at a version; while the first two stand still, it is quiet."""
+        self._check(slot, self.versions)
+        cdef VersionBlock* v = self.version(slot)
+        return v.started, v.in_flight, v.chosen
+
+    def read_ring(self, int slot, uint64_t since) -> tuple:
+        """(in flight, [(second, started, done), ...]) of the seconds from `since` on, as they were at one moment."""
+        self._check(slot, self.versions)
+        cdef VersionBlock* v = self.version(slot)
+        cdef Second* b
+        cdef uint64_t started
+        cdef int64_t in_flight
+        cdef int i
+        # The worker goes on counting: look again when it did so meanwhile, but do not chase a busy one for ever.
+        for _ in range(8):
+            started, in_flight, marks = v.started, v.in_flight, []
+            for i in range(SECONDS):
+                b = &v.seconds[i]
+                if b.second >= since and b.started:
+                    marks.append((b.second, b.started, b.done))
+            if v.started == started and v.in_flight == in_flight:
+                break
+        return in_flight, marks
+
     def read_second(self, int slot, uint64_t second):
         """(started, done, failed, aborted, sparse bins of what ended) of one second, or None when there is nothing."""
         self._check(slot, self.versions)
