@@ -16,12 +16,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final, TypeVar, get_args
 
 from config.address import parse_endpoint_address
 from config.model import Config
+from config.problems import Problem, nearest
 from proxy.core.snapshot import EndpointState
 
 V = TypeVar("V")
@@ -31,17 +31,11 @@ SALT_BYTES: Final = 16
 _MAX_WEIGHT: Final = 1e9  # as in the file
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: where (the path of a field, "weights.canary"), what, and what may have been meant."""
-
-    path: str
-    message: str
-    suggestion: str = ""
-
-
 class Refused(Exception):
-    """A step that cannot be taken. `status` is the HTTP status that says why: 404, 409, 412, 422, 503 or 507."""
+    """A step that cannot be taken: `status` is the HTTP status that says why, `problems` are all that is wrong.
+
+    The path of a problem is that of a field ("weights.canary").
+    """
 
     def __init__(self, status: int, title: str, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__("; ".join([title, *(problem.message for problem in problems)]))
@@ -140,7 +134,7 @@ def activate(live: Live, service: str, version: str, change: Change) -> Live:
     """
     old = live.service(service)
     if version not in old.versions:
-        problem = Problem("version", f"{service} has no version {version!r}", nearest(version, old.versions))
+        problem = Problem("version", f"{service} has no version {version!r}", suggestion=nearest(version, old.versions))
         raise Refused(422, f"{service} cannot be switched", (problem,))
     weights = {name: 1.0 if name == version else 0.0 for name in old.weights}
     return _with_service(live, service, replace(old, weights=weights, active=version), change)
@@ -174,7 +168,7 @@ def set_endpoint_state(
     old = live.endpoint(service, version, address)
     if state not in ENDPOINT_STATES:
         problem = Problem(
-            "state", f"{state!r} is not one of {', '.join(ENDPOINT_STATES)}", nearest(state, ENDPOINT_STATES)
+            "state", f"{state!r} is not one of {', '.join(ENDPOINT_STATES)}", suggestion=nearest(state, ENDPOINT_STATES)
         )
         raise Refused(422, "The endpoint cannot be changed", (problem,))
     endpoints = live.endpoints(service, version)
@@ -193,12 +187,6 @@ def remove_endpoint(live: Live, service: str, version: str, address: str, change
     return _with_endpoints(live, service, version, kept, change)
 
 
-def nearest(name: object, names: Mapping[str, object] | tuple[str, ...]) -> str:
-    """The one of `names` that may have been meant by `name`; empty when none looks like it."""
-    matches = get_close_matches(str(name), list(names), n=1)
-    return matches[0] if matches else ""
-
-
 def change_of(live: Live) -> dict[str, Change]:
     """What made the newest generation: the last change of each service that it touched."""
     return {
@@ -210,7 +198,7 @@ def change_of(live: Live) -> dict[str, Change]:
 
 def _problems_of_weights(weights: Mapping[str, float], versions: Mapping[str, object]) -> list[Problem]:
     problems = [
-        Problem(f"weights.{version}", f"there is no version {version!r}", nearest(version, versions))
+        Problem(f"weights.{version}", f"there is no version {version!r}", suggestion=nearest(version, versions))
         for version in weights
         if version not in versions
     ]
@@ -237,7 +225,7 @@ def _named(values: Mapping[str, V], name: str, path: str, sentence: str) -> V:
     value = values.get(name)
     if value is None:
         message = f"{sentence} {name!r}"
-        raise Refused(404, message, (Problem(path, message, nearest(name, values)),))
+        raise Refused(404, message, (Problem(path, message, suggestion=nearest(name, values)),))
     return value
 
 

@@ -24,7 +24,7 @@ EndpointState = Literal["up", "drain", "down"]
 Balance = Literal["least-request", "round-robin", "hash"]
 KeyKind = Literal["header", "cookie", "own-cookie", "ip"]
 PathKind = Literal["any", "exact", "prefix", "regex"]
-ValueKind = Literal["exact", "regex", "present"]
+ValueKind = Literal["exact", "regex", "present", "absent"]
 
 
 @dataclass(frozen=True, slots=True)

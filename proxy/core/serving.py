@@ -1,0 +1,237 @@
+"""What workers get: the live state, its slots and what is known of its endpoints as one `Snapshot`, and the `Settings`.
+
+Owns the translation from the vocabulary of the file to that of `proxy.core.snapshot`. Must not decide anything: what is
+healthy, which slot and which socket come from outside.
+
+Rules:
+1. The translation is total: every service of the live state is served, with all its versions, in the order of the file.
+2. Limits are counted by each worker for itself, as the file says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from config import model
+from config.address import TcpAddress, UnixAddress, parse_endpoint_address
+from proxy.core.live import Live, LiveEndpoint, LiveService
+from proxy.core.slots import Slots
+from proxy.core.snapshot import (
+    AccessLog,
+    Ejection,
+    Endpoint,
+    KeySource,
+    PathKind,
+    Retries,
+    Route,
+    Service,
+    Settings,
+    Snapshot,
+    SocketAddress,
+    Sticky,
+    Timeouts,
+    ValueMatch,
+    Version,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointHealth:
+    """What is known of an endpoint: whether it is well, why, since when (CLOCK_MONOTONIC), and where its name leads."""
+
+    healthy: bool
+    detail: str = ""
+    since: float = 0.0
+    sockets: tuple[SocketAddress, ...] = ()
+    warm_from: float = 0.0
+
+
+HealthOf = Callable[[str, str, str], EndpointHealth]
+
+
+def literal_sockets(address: str) -> tuple[SocketAddress, ...]:
+    """Where an endpoint is, when its address says so without a resolver; empty for a host name."""
+    parsed = parse_endpoint_address(address)
+    if isinstance(parsed, UnixAddress):
+        return (("unix", parsed.path, 0),)
+    return () if parsed.is_name else (inet_socket(parsed),)
+
+
+def inet_socket(address: TcpAddress) -> SocketAddress:
+    """The socket address of an IP address and a port."""
+    return ("inet6" if ":" in address.host else "inet", address.host, address.port)
+
+
+def snapshot(live: Live, slots: Slots, health: HealthOf) -> Snapshot:
+    """Everything that workers serve. Raises OutOfSlots."""
+    return Snapshot(
+        generation=live.generation,
+        services=tuple(service(live, name, slots, health) for name in live.services),
+        routes=tuple(route for configured in live.config.routes for route in _routes(configured)),
+    )
+
+
+def service(live: Live, name: str, slots: Slots, health: HealthOf) -> Service:
+    """One service as workers serve it. Raises OutOfSlots."""
+    configured, current = live.config.services[name], live.services[name]
+    names = list(current.versions)
+    limited = [version for version in configured.versions.values() if version.max_connections]
+    return Service(
+        name=name,
+        versions=tuple(_version(name, version, current, slots, health) for version in names),
+        weights=tuple(current.weights[version] for version in names),
+        stable=names.index(configured.stable),
+        fallback=names.index(configured.fallback) if configured.fallback is not None else -1,
+        fallback_on_error=configured.fallback_on_error,
+        sticky=_sticky(configured.sticky),
+        salt=current.salt,
+        balance=configured.balance,
+        balance_key=_keys(configured.balance_key),
+        expose_version=configured.expose_version,
+        timeouts=_timeouts(configured.timeouts, live.config.timeouts),
+        retries=Retries(
+            attempts=configured.retries.attempts,
+            budget=configured.retries.budget,
+            on=frozenset(configured.retries.on),
+        ),
+        ejection=_ejection(configured.ejection),
+        slow_start=configured.slow_start,
+        max_connections=max((version.max_connections for version in limited), default=0),
+        queue=max((version.queue for version in limited), default=0),
+        pool_idle=configured.pool.idle,
+        body_limit=_inherited(configured.limits, live.config.limits, "body"),
+        upgrades=frozenset(token.lower() for token in configured.upgrade),
+        drain_timeout=configured.drain.timeout,
+        drain_jitter=configured.drain.jitter,
+    )
+
+
+def settings(config: model.Config, cookie_secret: bytes) -> Settings:
+    """What concerns clients, the same for every worker."""
+    limits, timeouts = config.limits, config.timeouts
+    return Settings(
+        request_line=limits.request_line,
+        head=limits.head,
+        headers=limits.headers,
+        trailers=limits.trailers,
+        response_head=limits.response_head,
+        connections=limits.connections,
+        connections_per_client=limits.connections_per_client,
+        pipelined=limits.pipelined,
+        head_timeout=timeouts.head,
+        keepalive_timeout=timeouts.keepalive,
+        body_timeout=timeouts.idle,
+        write_timeout=timeouts.idle,
+        drain_timeout=config.drain_timeout,
+        trusted_proxies=tuple(str(network) for network in config.trusted_proxies),
+        cookie_secret=cookie_secret,
+        access_log=_access_log(config.access_log),
+    )
+
+
+def _version(name: str, version: str, current: LiveService, slots: Slots, health: HealthOf) -> Version:
+    def endpoint(live: LiveEndpoint) -> Endpoint:
+        known = health(name, version, live.address)
+        return Endpoint(
+            address=live.address,
+            slot=slots.endpoint(name, version, live.address),
+            sockets=known.sockets,
+            state=live.state,
+            healthy=known.healthy,
+            warm_from=known.warm_from,
+        )
+
+    return Version(version, slots.version(name, version), tuple(map(endpoint, current.versions[version])))
+
+
+def _routes(route: model.Route) -> Iterator[Route]:
+    """One route for each of its hosts, in the place of the route."""
+    match = route.match
+    path_kind, path = _path(match)
+    for host in match.host or ("",):
+        yield Route(
+            service=route.service,
+            version=route.version or "",
+            host=host,
+            path_kind=path_kind,
+            path=path,
+            methods=frozenset(match.method),
+            headers=tuple(_condition(name.lower(), text) for name, text in match.headers.items()),
+            cookies=tuple(_condition(name, text) for name, text in match.cookies.items()),
+            query=tuple(_condition(name, text) for name, text in match.query.items()),
+        )
+
+
+def _path(match: model.Match) -> tuple[PathKind, str]:
+    if match.path is not None:
+        return "exact", match.path
+    if match.path_prefix is not None:
+        return "prefix", match.path_prefix
+    if match.path_regex is not None:
+        return "regex", match.path_regex
+    return "any", ""
+
+
+def _condition(name: str, text: model.TextMatch) -> ValueMatch:
+    if text.exact is not None:
+        return ValueMatch(name, "exact", text.exact)
+    if text.regex is not None:
+        return ValueMatch(name, "regex", text.regex)
+    return ValueMatch(name, "present" if text.present else "absent")
+
+
+def _keys(keys: tuple[model.KeySource, ...]) -> tuple[KeySource, ...]:
+    return tuple(KeySource(key.kind, key.name.lower() if key.kind == "header" else key.name) for key in keys)
+
+
+def _sticky(sticky: model.Sticky | None) -> Sticky | None:
+    if sticky is None:
+        return None
+    cookie = sticky.cookie
+    # RFC 6265bis: browsers drop SameSite=None without Secure.
+    secure = "; Secure" if cookie.secure is True or cookie.same_site == "None" else ""
+    return Sticky(
+        keys=_keys(sticky.key),
+        cookie=cookie.name,
+        cookie_max_age=round(cookie.max_age),
+        cookie_attributes=f"; Path=/; HttpOnly; SameSite={cookie.same_site}{secure}",
+    )
+
+
+def _inherited(own: model.Value, common: model.Value, field: str) -> Any:
+    """What a service says, or else what the file says for all of them."""
+    return getattr(own if field in own.model_fields_set else common, field)
+
+
+def _timeouts(own: model.ServiceTimeouts, common: model.Timeouts) -> Timeouts:
+    return Timeouts(
+        connect=_inherited(own, common, "connect"),
+        response=_inherited(own, common, "response"),
+        idle=_inherited(own, common, "idle"),
+        total=_inherited(own, common, "total"),
+        queue=_inherited(own, common, "queue"),
+        tunnel=_inherited(own, common, "tunnel"),
+        keepalive=_inherited(own, common, "upstream_keepalive"),
+    )
+
+
+def _ejection(ejection: model.Ejection | None) -> Ejection | None:
+    if ejection is None:
+        return None
+    return Ejection(
+        consecutive=ejection.consecutive,
+        error_share=ejection.error_share,
+        min_requests=ejection.min_requests,
+        base_time=ejection.base_time,
+        max_share=ejection.max_share,
+        panic=ejection.panic,
+    )
+
+
+def _access_log(log: model.AccessLog | None) -> AccessLog:
+    if log is None:
+        return AccessLog()
+    path = "" if log.output == "stdout" else str(log.output)
+    return AccessLog(log.format, path, tuple(log.kept_fields) if log.format == "json" else ())
