@@ -117,12 +117,10 @@ def _draw(report: Report, axes: Any) -> None:
     for height, (title, measurements) in enumerate(rows):
         color = "tab:orange" if title == report.ours_title else "tab:blue"
         micros = [each.ns_per_request / 1000 for each in measurements]
-        bar = axes.barh(height, median_ns(measurements) / 1000, color=color, alpha=0.6)
-        axes.bar_label(bar, fmt="%.1f", padding=10)
+        axes.barh(height, median_ns(measurements) / 1000, color=color, alpha=0.6)
         axes.plot(micros, [height] * len(micros), "o", color="black", markersize=3, alpha=0.5)
     place = report.surroundings
-    axes.margins(x=0.1)
-    axes.set_yticks(range(len(rows)), [title for title, _ in rows])
+    axes.set_yticks(range(len(rows)), [f"{title}  {median_ns(measured) / 1000:.1f} µs" for title, measured in rows])
     axes.set_xlabel("processor time per request, µs (bar: median, dots: measurements)")
     axes.set_title(f"{report.work.title}\n{place['processor']}, {place['date']}, {place['commit']}", fontsize=9)
 
