@@ -54,11 +54,16 @@ Condition = Annotated[
 ]
 
 
+def default_check_name(kind: object) -> str:
+    """Return the name of a check that has none of its own."""
+    return kind.replace("_", "-") if isinstance(kind, str) else ""
+
+
 class _Check(Value):
     """What every check has."""
 
-    name: Name
-    """The name in reports. Default: the kind."""
+    name: Name = ""
+    """The name in reports. Default: the kind, with dashes."""
     on_fail: FailAction | None = None
     """What follows when this check fails. Default: `on.fail` of the rollout."""
 
@@ -66,7 +71,7 @@ class _Check(Value):
     @classmethod
     def _named_by_kind(cls, value: object) -> object:
         if isinstance(value, dict) and "name" not in value:
-            return {"name": str(value.get("kind", "")).replace("_", "-"), **value}
+            return {"name": default_check_name(value.get("kind")), **value}
         return value
 
 

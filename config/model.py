@@ -7,13 +7,13 @@ Must not read a file or check names against each other: that is `config.load`.
 Units: durations in seconds, sizes in bytes.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, get_args
 
-from pydantic import Field, PlainValidator, SecretStr, WithJsonSchema, model_validator
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from config.address import EndpointAddress, InheritedSocket, ListenAddress, TcpAddress, UnixAddress
+from config.files import FilePath, LogOutput, ReadableFile, Token, TokenFile
 from config.keys import KeySource
 from config.quantities import Count, Duration, DurationOrOff, HeadSize, PositiveCount, StatusRange
 from config.rollout import (
@@ -38,7 +38,7 @@ from config.service import (
     StickyCookie,
     Version,
 )
-from config.texts import FilePath, ListenOn, LogOutput, Name, Network, ReadableFile
+from config.texts import ListenOn, Name, Network
 from config.units import shorten
 from config.values import OneOrMore, OrOff, Table, Value
 
@@ -154,10 +154,20 @@ class Admin(Value):
 
     address: ListenOn = TcpAddress("127.0.0.1", 9900)
     """host:port, [v6]:port, unix:/path or fd@N."""
-    token: SecretStr | None = None
+    token: Token | None = None
     """The bearer token that every call needs. Better in a file of its own: token_file."""
-    token_file: FilePath | None = None
+    token_file: TokenFile | None = None
     """The file that holds the token."""
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("takes either token or token_file, not both")
+        if not (self.address.is_local or self.token or self.token_file):
+            raise ValueError(
+                f"others can reach {self.address}, so a token is needed: set token_file, or listen on 127.0.0.1"
+            )
+        return self
 
 
 class Limits(ServiceLimits):
@@ -256,12 +266,3 @@ class Config(Value):
     """How long a stopping proxy waits for requests in flight."""
     metrics: Metrics = Metrics()
     """What /metrics shows."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _with_catch_all_route(cls, value: object) -> object:
-        """Send everything to the only service of a file without routes."""
-        services = value.get("services") if isinstance(value, dict) else None
-        if isinstance(value, dict) and isinstance(services, Mapping) and len(services) == 1 and "routes" not in value:
-            return {**value, "routes": ({"service": next(iter(services))},)}
-        return value

@@ -5,7 +5,7 @@ Owns the conditions of a match. Must not decide which of two matching routes win
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from config.texts import HeaderValue, HostPattern, Method, Name, Regex, RequestPath, TokenText, VersionName, VisibleText
 from config.values import OneOrMore, Table, Value
@@ -31,6 +31,10 @@ class TextMatch(Value):
         if sum(condition is not None for condition in (self.exact, self.regex, self.present)) != 1:
             raise ValueError("needs exactly one of exact, regex and present")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_text(self, serialize: SerializerFunctionWrapHandler) -> object:
+        return self.exact if self.exact is not None else serialize(self)
 
 
 class Match(Value):
@@ -58,6 +62,17 @@ class Match(Value):
         if sum(path is not None for path in (self.path, self.path_prefix, self.path_regex)) > 1:
             raise ValueError("takes one of path, path_prefix and path_regex, not several")
         return self
+
+    @model_validator(mode="after")
+    def _headers_once(self) -> Self:
+        names = [name.lower() for name in self.headers]
+        if len(set(names)) != len(names):
+            raise ValueError("names a header twice: case does not matter in names of headers")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        return {key: value for key, value in serialize(self).items() if value}
 
 
 class Route(Value):

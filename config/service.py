@@ -23,7 +23,7 @@ from config.quantities import (
     StatusRange,
     Weight,
 )
-from config.texts import Endpoint, ForwardedHost, HeaderValue, RequestPath, TokenText, VersionName
+from config.texts import Endpoint, ForwardedHost, HeaderValue, RequestPath, TokenText, VersionName, is_version_name
 from config.values import OneOrMore, OrOff, Table, Value
 
 _DEFAULT_STABLE: Final = "stable"
@@ -78,6 +78,12 @@ class StickyCookie(Value):
     same_site: Literal["Strict", "Lax", "None"] = "Lax"
     """The SameSite attribute."""
 
+    @model_validator(mode="after")
+    def _browsers_keep_it(self) -> Self:
+        if self.same_site == "None" and self.secure is False:
+            raise ValueError("browsers drop a cookie with same_site: None unless it is secure")
+        return self
+
 
 class Sticky(Value):
     """Keeps a user on one version: the first key source that a request has decides."""
@@ -86,6 +92,12 @@ class Sticky(Value):
     """Where the key comes from, best first: header:NAME, cookie:NAME, own-cookie (a signed cookie of ours), ip."""
     cookie: StickyCookie = StickyCookie()
     """The cookie of `own-cookie`."""
+
+    @model_validator(mode="after")
+    def _distinct_keys(self) -> Self:
+        if not self.key or len(set(self.key)) != len(self.key):
+            raise ValueError("key needs at least one source, and none twice")
+        return self
 
 
 class Health(Value):
@@ -246,7 +258,7 @@ class Service(Value):
         if not isinstance(value, dict):
             return value
         stable = value.get("stable") or _default_stable(value)
-        return {"stable": stable, "fallback": stable, **value} if stable else value
+        return {"stable": stable, "fallback": stable, **value} if is_version_name(stable) else value
 
     @property
     def weights(self) -> Mapping[str, float]:

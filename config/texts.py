@@ -8,11 +8,10 @@ import ipaddress
 import re
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from config.address import EndpointAddress, ListenAddress, parse_endpoint_address, parse_host, parse_listen_address
 from config.units import shorten
@@ -32,8 +31,8 @@ COMMAND_WORDS: Final = frozenset({"service", "endpoint", "version", "previous"})
 _MAX_REGEX: Final = 1000
 
 
-def expect_text(value: object) -> str:
-    """Return `value` when it is text.
+def expect_text(value: object, *, is_secret: bool = False) -> str:
+    """Return `value` when it is text; a secret is not shown in the message.
 
     Raises:
         ValueError: it is something else; numbers and truth values are told to wear quotes.
@@ -41,7 +40,8 @@ def expect_text(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool | int | float):
-        raise ValueError(f"must be text, and YAML reads {shorten(value)} as something else; put it in quotes")
+        shown = "it" if is_secret else shorten(value)
+        raise ValueError(f"must be text, and YAML reads {shown} as something else; put it in quotes")
     raise ValueError(f"must be text, not {shorten(value)}")
 
 
@@ -75,9 +75,14 @@ def _visible_text(value: object) -> str:
 
 def _version_name(value: object) -> str:
     text = matching(_NAME, _NAME_REQUIREMENT)(value)
-    if text in _NOT_VERSIONS:
+    if not is_version_name(text):
         raise ValueError(f"{text!r} has a meaning of its own and cannot name a version")
     return text
+
+
+def is_version_name(value: object) -> bool:
+    """Whether a version can be called `value`."""
+    return isinstance(value, str) and value not in _NOT_VERSIONS and _NAME.fullmatch(value) is not None
 
 
 def _path(value: object) -> str:
@@ -171,29 +176,8 @@ def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         raise ValueError(f"{shorten(text)} is an address inside a range; write {str(network)!r}") from exc
 
 
-def _file_path(value: object, info: ValidationInfo) -> Path:
-    """Return an absolute path; a relative one starts at the folder of the configuration file."""
-    text = str(value) if isinstance(value, Path) else expect_text(value)
-    if not text or "\0" in text:
-        raise ValueError("not a path: it is empty or holds NUL")
-    folder: Path = (info.context or {}).get("folder") or Path.cwd()
-    return folder / text
-
-
-def _log_output(value: object, info: ValidationInfo) -> str:
-    return "stdout" if value == "stdout" else str(_file_path(value, info))
-
-
-def _readable_file(value: object, info: ValidationInfo) -> Path:
-    path = _file_path(value, info)
-    try:
-        with path.open("rb"):
-            return path
-    except OSError as exc:
-        raise ValueError(f"cannot read {str(path)!r}: {exc.strerror or exc}") from exc
-
-
-def _text_type(pattern: str | None, description: str) -> WithJsonSchema:
+def text_schema(pattern: str | None, description: str) -> WithJsonSchema:
+    """Return the JSON Schema of text."""
     schema: dict[str, Any] = {"type": "string", "description": description}
     if pattern is not None:
         schema["pattern"] = pattern
@@ -204,47 +188,40 @@ Endpoint = Annotated[
     EndpointAddress,
     PlainValidator(parse_endpoint_address),
     PlainSerializer(str),
-    _text_type(r"^(unix:/.+|.+:[0-9]+)$", "host:port, [v6]:port or unix:/path"),
+    text_schema(r"^(unix:/.+|.+:[0-9]+)$", "host:port, [v6]:port or unix:/path"),
 ]
 ListenOn = Annotated[
     ListenAddress,
     PlainValidator(parse_listen_address),
     PlainSerializer(str),
-    _text_type(r"^(unix:/.+|fd@[0-9]+|.+:[0-9]+)$", "host:port, [v6]:port, unix:/path or fd@N"),
+    text_schema(r"^(unix:/.+|fd@[0-9]+|.+:[0-9]+)$", "host:port, [v6]:port, unix:/path or fd@N"),
 ]
 Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network,
     PlainValidator(_network),
     PlainSerializer(str),
-    _text_type(None, "an address range such as 10.0.0.0/8, or one address"),
+    text_schema(None, "an address range such as 10.0.0.0/8, or one address"),
 ]
 Name = Annotated[
     str,
     PlainValidator(matching(_NAME, _NAME_REQUIREMENT)),
-    _text_type(f"^{_NAME.pattern}$", "a name"),
+    text_schema(f"^{_NAME.pattern}$", "a name"),
 ]
-VersionName = Annotated[str, PlainValidator(_version_name), _text_type(f"^{_NAME.pattern}$", "the name of a version")]
+VersionName = Annotated[str, PlainValidator(_version_name), text_schema(f"^{_NAME.pattern}$", "the name of a version")]
 TokenText = Annotated[
     str,
     PlainValidator(matching(_TOKEN, "a token (letters, digits and !#$%&'*+.^_`|~-)")),
-    _text_type(f"^{_TOKEN.pattern}$", "a token"),
+    text_schema(f"^{_TOKEN.pattern}$", "a token"),
 ]
-HeaderValue = Annotated[str, PlainValidator(_header_value), _text_type(None, "a header value")]
+HeaderValue = Annotated[str, PlainValidator(_header_value), text_schema(None, "a header value")]
 VisibleText = Annotated[str, PlainValidator(_visible_text), WithJsonSchema({"type": "string", "minLength": 1})]
-RequestPath = Annotated[str, PlainValidator(_path), _text_type("^/", "a path")]
+RequestPath = Annotated[str, PlainValidator(_path), text_schema("^/", "a path")]
 Regex = Annotated[
     str, PlainValidator(_regex), WithJsonSchema({"type": "string", "format": "regex", "maxLength": _MAX_REGEX})
 ]
-Method = Annotated[str, PlainValidator(_method), _text_type(f"^{_TOKEN.pattern}$", "a method such as GET")]
-HostPattern = Annotated[str, PlainValidator(_host_pattern), _text_type(None, "a host, or *.suffix")]
-ForwardedHost = Annotated[str, PlainValidator(_forwarded_host), _text_type(None, "preserve, endpoint, or a fixed host")]
-FilePath = Annotated[
-    Path, PlainValidator(_file_path), PlainSerializer(str), _text_type(None, "a path, from the folder of this file")
-]
-ReadableFile = Annotated[
-    Path, PlainValidator(_readable_file), PlainSerializer(str), _text_type(None, "an existing, readable file")
-]
-LogOutput = Annotated[str, PlainValidator(_log_output), _text_type(None, "stdout, or a path")]
+Method = Annotated[str, PlainValidator(_method), text_schema(f"^{_TOKEN.pattern}$", "a method such as GET")]
+HostPattern = Annotated[str, PlainValidator(_host_pattern), text_schema(None, "a host, or *.suffix")]
+ForwardedHost = Annotated[str, PlainValidator(_forwarded_host), text_schema(None, "preserve, endpoint or a host")]
 HttpUrl = Annotated[
     str, PlainValidator(_http_url), WithJsonSchema({"type": "string", "format": "uri", "pattern": "^https?://"})
 ]

@@ -9,7 +9,7 @@ Must not know any option by name.
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -73,6 +73,12 @@ class Value(BaseModel):
         validate_by_name=True,
         hide_input_in_errors=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_nothing(cls, value: object) -> object:
+        """A key without a value (all below it commented out) has the defaults."""
+        return {} if value is None else value
 
 
 class _OffWord:

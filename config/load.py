@@ -1,0 +1,114 @@
+"""Loading: from a file to a `Config`, or to everything that is wrong with it.
+
+Owns the order of the stages: YAML, shape, references, and what is filled in afterwards. Every stage runs whatever the
+one before has found, as far as there is something to look at; what YAML has complained about is left alone.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from config.environment import substitute
+from config.files import parse_token, read_secret
+from config.model import Config, Route, Service, ServiceLimits, ServiceTimeouts
+from config.problems import Complaint, ConfigError, Problem, render_path
+from config.references import check_references
+from config.shape import build
+from config.tree import Document
+from config.yaml12 import MAX_BYTES, read
+
+T = TypeVar("T", ServiceTimeouts, ServiceLimits)
+
+
+def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Return the configuration in the file at `path`; `environ` takes the place of the environment.
+
+    Raises:
+        ConfigError: the file cannot be read or used; it holds all problems.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as exc:
+        raise ConfigError(str(path), [Problem("", f"cannot read the file: {exc.strerror or exc}")]) from exc
+    return loads(text, file=str(path), folder=path.parent, environ=environ)
+
+
+def loads(
+    text: str | bytes,
+    *,
+    file: str = "<text>",
+    folder: str | Path = ".",
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """Return the configuration in `text`; `file` is its name in messages, relative paths start at `folder`.
+
+    Raises:
+        ConfigError: the text cannot be used; it holds all problems.
+    """
+    variables = os.environ if environ is None else environ
+    document = read(text, lambda scalar: substitute(scalar, variables))
+    faults = [
+        Problem(render_path(fault.path), fault.message, fault.mark.line, fault.mark.column) for fault in document.faults
+    ]
+    tree = document.plain()
+    if not isinstance(tree, dict):
+        raise ConfigError(file, faults or [_not_a_mapping(document)])
+    config, complaints = build(tree, Path(folder).absolute())
+    problems = _located([*complaints, *check_references(tree)], document, faults)
+    if config is None or problems:
+        raise ConfigError(file, problems)
+    return _completed(config)
+
+
+def _not_a_mapping(document: Document) -> Problem:
+    if document.plain() is None:
+        return Problem("", "the file is empty; it needs at least listen and services", 1, 1)
+    return Problem("", "the file must be a mapping of keys such as listen and services", 1, 1)
+
+
+def _located(complaints: Iterable[Complaint], document: Document, faults: Iterable[Problem]) -> list[Problem]:
+    """Return the faults, and the complaints about all other places."""
+    problems = list(faults)
+    broken = {(problem.line, problem.column) for problem in problems}
+    for complaint in complaints:
+        place = document.find(complaint.path)
+        mark = place.key_mark if complaint.at_key else place.mark
+        if (mark.line, mark.column) not in broken:
+            path, suggestion = render_path(complaint.path), complaint.suggestion
+            problems.append(
+                Problem(path, complaint.message, mark.line, mark.column, suggestion, at_key=complaint.at_key)
+            )
+    return problems
+
+
+def _completed(config: Config) -> Config:
+    """Fill in what one part of the file takes from another, or from a file beside it."""
+    changes: dict[str, object] = {
+        "services": type(config.services)(
+            {name: _with_globals(service, config) for name, service in config.services.items()}
+        )
+    }
+    if len(config.services) == 1 and "routes" not in config.model_fields_set:
+        changes["routes"] = (Route(service=next(iter(config.services))),)
+    if config.admin.token_file is not None:
+        token = parse_token(read_secret(config.admin.token_file))
+        changes["admin"] = config.admin.model_copy(update={"token": token})
+    return config.model_copy(update=changes)
+
+
+def _with_globals(service: Service, config: Config) -> Service:
+    """Return the service with the global timeouts and limits wherever it has none of its own."""
+    return service.model_copy(
+        update={
+            "timeouts": _inherited(service.timeouts, config.timeouts),
+            "limits": _inherited(service.limits, config.limits),
+        }
+    )
+
+
+def _inherited(own: T, base: T) -> T:
+    missing = type(own).model_fields.keys() - own.model_fields_set
+    return own.model_copy(update={name: getattr(base, name) for name in missing})
