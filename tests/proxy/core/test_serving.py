@@ -1,0 +1,157 @@
+"""What workers get is what the file and the live state say."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from proxy.core.live import set_endpoint_state, set_split
+from proxy.core.serving import EndpointHealth, literal_sockets, settings, snapshot
+from proxy.core.slots import OutOfSlots, Slots
+from proxy.core.snapshot import (
+    AccessLog,
+    Ejection,
+    Endpoint,
+    KeySource,
+    Route,
+    Settings,
+    Sticky,
+    Timeouts,
+    ValueMatch,
+    Version,
+)
+from tests.support.lives import NEVER, a_config, a_live
+
+
+def well(service: str, version: str, address: str) -> EndpointHealth:
+    return EndpointHealth(True, sockets=literal_sockets(address))
+
+
+def served(service: dict[str, Any], **parts: Any):
+    """One service of a file, as workers get it."""
+    live = a_live(a_config({"shop": {"versions": {"v1": {}}, **service}}, **parts))
+    return snapshot(live, Slots(), well).services[0]
+
+
+def test_a_snapshot_has_every_service_with_its_weights_slots_and_endpoints():
+    slots = Slots()
+    live = set_split(a_live(), "shop", {"stable": 90, "canary": 10}, NEVER)
+    live = set_endpoint_state(live, "shop", "canary", "127.0.0.1:9003", "drain", NEVER)
+    snap = snapshot(live, slots, lambda *name: replace(well(*name), healthy=name[1] != "green", warm_from=3.0))
+    shop, cart = snap.services
+    assert (snap.generation, shop.name, cart.name) == (3, "shop", "cart")
+    assert (shop.weights, shop.stable, shop.fallback, shop.salt) == ((90.0, 10.0), 0, 0, b"shop............")
+    assert shop.versions == (
+        Version(
+            "stable",
+            1,
+            (
+                Endpoint("127.0.0.1:9001", 1, (("inet", "127.0.0.1", 9001),), warm_from=3.0),
+                Endpoint("127.0.0.1:9002", 2, (("inet", "127.0.0.1", 9002),), warm_from=3.0),
+            ),
+        ),
+        Version("canary", 2, (Endpoint("127.0.0.1:9003", 3, (("inet", "127.0.0.1", 9003),), "drain", warm_from=3.0),)),
+    )
+    assert cart.versions == (
+        Version("blue", 3, (Endpoint("unix:/run/blue.sock", 4, (("unix", "/run/blue.sock", 0),), warm_from=3.0),)),
+        Version("green", 4, (Endpoint("cart.example:9005", 5, (), healthy=False, warm_from=3.0),)),
+    )
+    assert snapshot(live, slots, well).services[0].versions[1].slot == 2
+
+
+def test_more_versions_than_slots_are_refused():
+    with pytest.raises(OutOfSlots):
+        snapshot(a_live(), Slots(versions=3), well)
+
+
+def test_an_ip_address_and_a_path_need_no_resolver():
+    assert literal_sockets("[::1]:80") == (("inet6", "::1", 80),)
+    assert literal_sockets("10.0.0.1:80") == (("inet", "10.0.0.1", 80),)
+    assert literal_sockets("unix:/a") == (("unix", "/a", 0),)
+    assert literal_sockets("localhost:80") == ()
+
+
+def test_a_service_takes_from_the_whole_file_what_it_does_not_say_itself():
+    service = served(
+        {"timeouts": {"response": "5s"}, "limits": {}},
+        timeouts={"response": "9s", "idle": "7s", "upstream_keepalive": "3s"},
+        limits={"body": "1MiB"},
+    )
+    assert service.timeouts == Timeouts(response=5.0, idle=7.0, keepalive=3.0)
+    assert service.body_limit == 2**20
+    assert served({"limits": {"body": "off"}}, limits={"body": "1MiB"}).body_limit == 0
+
+
+def test_sticky_keys_and_the_own_cookie():
+    sticky = {"key": ("header:X-User-Id", "cookie:Uid", "own-cookie", "ip")}
+    keys = (KeySource("header", "x-user-id"), KeySource("cookie", "Uid"), KeySource("own-cookie"), KeySource("ip"))
+    service = served({"sticky": sticky})
+    assert (service.sticky, service.balance_key) == (Sticky(keys), keys)
+    cookie = {"name": "k", "max_age": "off", "secure": True, "same_site": "Strict"}
+    assert served({"sticky": {**sticky, "cookie": cookie}}).sticky == Sticky(
+        keys, "k", 0, "; Path=/; HttpOnly; SameSite=Strict; Secure"
+    )
+
+
+def test_passive_checks_may_be_off():
+    assert served({}).ejection == Ejection()
+    assert served({"ejection": "off"}).ejection is None
+    assert served({"ejection": {"consecutive": 2, "max_share": "10%"}}).ejection == Ejection(2, max_share=0.1)
+
+
+def test_a_route_has_one_entry_for_each_of_its_hosts():
+    match = {
+        "host": ("a.example", "*.b.example"),
+        "path_prefix": "/api",
+        "method": "GET",
+        "headers": {"X-Preview": "canary", "X-No": {"present": False}},
+        "cookies": {"Uid": {"regex": "[0-9]+"}},
+        "query": {"debug": {"present": True}},
+    }
+    config = a_config(routes=({"match": match, "service": "shop", "version": "canary"}, {"service": "cart"}))
+    route = Route(
+        "shop",
+        "canary",
+        "a.example",
+        "prefix",
+        "/api",
+        frozenset({"GET"}),
+        (ValueMatch("x-preview", "exact", "canary"), ValueMatch("x-no", "absent")),
+        (ValueMatch("Uid", "regex", "[0-9]+"),),
+        (ValueMatch("debug", "present"),),
+    )
+    assert snapshot(a_live(config), Slots(), well).routes == (route, replace(route, host="*.b.example"), Route("cart"))
+
+
+@pytest.mark.parametrize(
+    ("match", "kind", "path"),
+    [({"path": "/x"}, "exact", "/x"), ({"path_regex": "/x.*"}, "regex", "/x.*"), ({}, "any", "")],
+)
+def test_the_kinds_of_paths(match: dict[str, str], kind: str, path: str):
+    (route,) = snapshot(a_live(a_config(routes=({"match": match, "service": "shop"},))), Slots(), well).routes
+    assert (route.path_kind, route.path) == (kind, path)
+
+
+def test_settings_are_those_of_the_file():
+    assert settings(a_config(), b"s" * 16) == Settings(cookie_secret=b"s" * 16)
+    config = a_config(
+        limits={"head": "64KiB", "connections": 7},
+        timeouts={"head": "1s", "keepalive": "off", "idle": "5s"},
+        trusted_proxies="10.0.0.0/8",
+        drain_timeout="3s",
+        access_log={"fields": ("ts", "status"), "drop": "ts", "output": "/log"},
+    )
+    assert settings(config, b"") == Settings(
+        head=64 * 1024,
+        connections=7,
+        head_timeout=1.0,
+        keepalive_timeout=0.0,
+        body_timeout=5.0,
+        write_timeout=5.0,
+        drain_timeout=3.0,
+        trusted_proxies=("10.0.0.0/8",),
+        cookie_secret=b"",
+        access_log=AccessLog("json", "/log", ("status",)),
+    )
+    combined = settings(a_config(access_log={"format": "combined"}), b"").access_log
+    assert combined == AccessLog("combined")
