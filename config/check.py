@@ -3,6 +3,7 @@
 Owns the shape of each kind of check. What a verdict means is up to the controller.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
@@ -14,7 +15,7 @@ from config.texts import Command, HeaderValue, HttpUrl, Name, TokenText, Visible
 from config.units import shorten
 from config.values import OneOrMore, Table, Value
 
-_COMPARISON: Final = re.compile(r"(<=|>=|==|!=|<|>) *(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?)")
+_COMPARISON: Final = re.compile(r"(<=|>=|==|!=|<|>) *(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)")
 
 FailAction = Literal["rollback", "hold", "extend"]
 """What follows a failed check: back to the old version, stay at a small weight and investigate, or wait longer."""
@@ -43,7 +44,10 @@ def parse_comparison(value: object) -> Comparison:
     if match is None:
         raise ValueError(f'not a comparison: {shorten(value)}; write "< 0.95"')
     operator: Any = match[1]
-    return Comparison(operator, float(match[2]))
+    limit = float(match[2])
+    if not math.isfinite(limit):
+        raise ValueError(f"the number in {shorten(value)} is too large")
+    return Comparison(operator, limit)
 
 
 Condition = Annotated[

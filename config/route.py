@@ -3,9 +3,11 @@
 Owns the conditions of a match. Must not decide which of two matching routes wins: that is `proxy.core.routing`.
 """
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, GetJsonSchemaHandler, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from config.texts import HeaderValue, HostPattern, Method, Name, Regex, RequestPath, TokenText, VersionName, VisibleText
 from config.values import OneOrMore, Table, Value
@@ -37,6 +39,16 @@ class TextMatch(Value):
         return self.exact if self.exact is not None else serialize(self)
 
 
+class _TextToo:
+    """Tells the JSON Schema that a text stands for the object."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+TextCondition = Annotated[TextMatch, _TextToo()]
+
+
 class Match(Value):
     """The conditions of a route; all of them have to hold, none at all matches every request."""
 
@@ -50,11 +62,11 @@ class Match(Value):
     """A regular expression that matches the whole path."""
     method: OneOrMore[Method] = ()
     """Methods. One, or a list."""
-    headers: Table[TokenText, TextMatch] = Field(default_factory=Table)
+    headers: Table[TokenText, TextCondition] = Field(default_factory=Table)
     """Conditions on headers, by name in any case."""
-    cookies: Table[TokenText, TextMatch] = Field(default_factory=Table)
+    cookies: Table[TokenText, TextCondition] = Field(default_factory=Table)
     """Conditions on cookies, by name."""
-    query: Table[VisibleText, TextMatch] = Field(default_factory=Table)
+    query: Table[VisibleText, TextCondition] = Field(default_factory=Table)
     """Conditions on query parameters, by name."""
 
     @model_validator(mode="after")

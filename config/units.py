@@ -47,8 +47,9 @@ _RENDERED_DURATIONS: Final = ("d", "h", "m")
 # Ten years: longer than any sensible wait, short enough for every timer.
 MAX_DURATION: Final = Decimal(10 * 365 * 86400)
 MAX_SIZE: Final = 2**62
-# A longer number is a slip, and exact arithmetic on it would cost time.
-_MAX_DIGITS: Final = 40
+# Longer numbers are slips; every float has a shorter text.
+_MAX_TEXT: Final = 400
+_MAX_INT: Final = 2**64
 
 _DURATION_HINT: Final = "write it as 30s, 500ms, 10m or 1h30m"
 _SIZE_HINT: Final = "write it as 8KiB, 5MiB or 64kB"
@@ -65,9 +66,9 @@ def parse_duration(value: object) -> float:
     if seconds is None:
         seconds = _sum_of_parts(_text(value, "duration", _DURATION_HINT))
     if seconds < 0:
-        raise ValueError(f"a duration cannot be negative: {value!r}")
+        raise ValueError(f"a duration cannot be negative: {shorten(value)}")
     if seconds > MAX_DURATION:
-        raise ValueError(f"a duration of {value!r} is longer than ten years")
+        raise ValueError(f"a duration of {shorten(value)} is longer than ten years")
     return float(seconds)
 
 
@@ -82,17 +83,17 @@ def parse_size(value: object) -> int:
         text = _text(value, "size", _SIZE_HINT)
         match = _SIZE.fullmatch(text)
         if match is None:
-            raise ValueError(f"not a size: {text!r}; {_SIZE_HINT}")
+            raise ValueError(f"not a size: {shorten(text)}; {_SIZE_HINT}")
         number, unit = match.groups()
         if unit not in _BYTES:
-            raise ValueError(f"unknown unit {unit!r} in {text!r}; {_SIZE_HINT}")
+            raise ValueError(f"unknown unit {unit!r} in {shorten(text)}; {_SIZE_HINT}")
         size = Decimal(number) * _BYTES[unit]
     if size < 0:
-        raise ValueError(f"a size cannot be negative: {value!r}")
+        raise ValueError(f"a size cannot be negative: {shorten(value)}")
     if size > MAX_SIZE:
-        raise ValueError(f"a size of {value!r} is too large")
+        raise ValueError(f"a size of {shorten(value)} is too large")
     if size != int(size):
-        raise ValueError(f"{value!r} is not a whole number of bytes")
+        raise ValueError(f"{shorten(value)} is not a whole number of bytes")
     return int(size)
 
 
@@ -107,12 +108,12 @@ def parse_share(value: object) -> float:
         text = _text(value, "share", _SHARE_HINT)
         match = _SHARE.fullmatch(text)
         if match is None:
-            raise ValueError(f"not a share: {text!r}; {_SHARE_HINT}")
+            raise ValueError(f"not a share: {shorten(text)}; {_SHARE_HINT}")
         share = Decimal(match.group(1)) / 100
     elif share > 1:
         raise ValueError(f"a share without % lies between 0 and 1; write {_plain(share)}% for per cent")
     if not 0 <= share <= 1:
-        raise ValueError(f"a share lies between 0% and 100%, not {value!r}")
+        raise ValueError(f"a share lies between 0% and 100%, not {shorten(value)}")
     return float(share)
 
 
@@ -147,17 +148,15 @@ def _decimal(value: object) -> Decimal | None:
     """Return the exact number that `value` already is, or None when its unit has to be read."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, int) and abs(value) < 10**_MAX_DIGITS:
-        return Decimal(value)
-    if isinstance(value, float) and abs(value) < 10**_MAX_DIGITS:
+    if isinstance(value, int | float) and abs(value) < _MAX_INT:
         return Decimal(repr(value))
-    if isinstance(value, str) and len(value) <= _MAX_DIGITS and _PLAIN_NUMBER.fullmatch(value):
+    if isinstance(value, str) and len(value) <= _MAX_TEXT and _PLAIN_NUMBER.fullmatch(value):
         return Decimal(value)
     return None
 
 
 def _text(value: object, noun: str, hint: str) -> str:
-    if not isinstance(value, str) or len(value) > _MAX_DIGITS:
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
         raise ValueError(f"not a {noun}: {shorten(value)}; {hint}")
     return value
 
@@ -182,14 +181,14 @@ def _sum_of_parts(text: str) -> Decimal:
         if part.start() != position:
             break
         if unit not in _SECONDS:
-            raise ValueError(f"unknown unit {unit!r} in {text!r}; {_DURATION_HINT}")
+            raise ValueError(f"unknown unit {unit!r} in {shorten(text)}; {_DURATION_HINT}")
         if unit not in units:
-            raise ValueError(f"units out of order in {text!r}; {_DURATION_HINT}")
+            raise ValueError(f"units out of order in {shorten(text)}; {_DURATION_HINT}")
         units = units[units.index(unit) + 1 :]
         total += Decimal(number) * _SECONDS[unit]
         position = part.end()
     if position != len(text) or not text:
-        raise ValueError(f"not a duration: {text!r}; {_DURATION_HINT}")
+        raise ValueError(f"not a duration: {shorten(text)}; {_DURATION_HINT}")
     return total
 
 

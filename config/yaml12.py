@@ -244,7 +244,7 @@ class _Reader:
             return text
         value = resolve(text)
         if event.tag != _CORE_TAG + _TAG_NAMES[type(value)]:
-            self.fault(_mark(event), f"{text!r} does not fit the tag {event.tag!r}")
+            self.fault(_mark(event), f"the value does not fit the tag {event.tag!r}")
         return value
 
 
