@@ -1,0 +1,196 @@
+"""The client of the admin API: one method per call, answers as they are, errors as `cli.faults`.
+
+Owns the way from a call to bytes and back. Must not print, and must not know a command.
+
+Synchronous and of the standard library only, so that a command starts at once. One connection per call: calls are
+seconds apart, and a proxy that was restarted in between needs no special case.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import Any, Final, cast
+from urllib.parse import quote, urlsplit
+
+from cli.faults import BadUsage, Problem, Refused, Unreachable, refused
+from cli.shapes import Differences, ServiceStatus, State
+
+DEFAULT_ADMIN: Final = "127.0.0.1:9900"
+_START_IT: Final = "Is `serinus proxy` running? Set --admin or SERINUS_ADMIN."
+
+
+class _UnixConnection(HTTPConnection):
+    """HTTP over a unix stream socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAddress:
+    """Where the admin API is: a host and a port, or the path of a unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "AdminAddress":
+        """Read `host:port`, `http://host:port` or `unix:/path`.
+
+        Raises:
+            BadUsage: it is none of these.
+        """
+        if text.startswith("unix:/"):
+            return cls(path=text.removeprefix("unix:"))
+        try:
+            parts = urlsplit(text if "://" in text else f"//{text}", scheme="http")
+            host, port = parts.hostname, parts.port
+        except ValueError as exc:
+            raise BadUsage(f"{text!r} is not an address of the admin API: {exc}. {_FORMS}") from exc
+        if parts.scheme != "http" or not host or not port or parts.path.strip("/") or parts.query or parts.username:
+            raise BadUsage(f"{text!r} is not an address of the admin API. {_FORMS}")
+        return cls(host, port)
+
+    def connection(self, timeout: float) -> HTTPConnection:
+        """A connection that is not open yet."""
+        return _UnixConnection(self.path, timeout) if self.path else HTTPConnection(self.host, self.port, timeout)
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+
+_FORMS: Final = "Write 127.0.0.1:9900, http://127.0.0.1:9900 or unix:/run/serinus.sock."
+
+
+class AdminClient:
+    """Calls the admin API at one address.
+
+    Every method raises `Unreachable` when nobody answers as the admin API, and a kind of `Refused` when it says no.
+    """
+
+    def __init__(self, address: str = DEFAULT_ADMIN, token: str = "", timeout: float = 30.0) -> None:
+        self.address = AdminAddress.parse(address)
+        self._token = token
+        self._timeout = timeout
+
+    def state(self) -> State:
+        """The live state: every service, and the routes."""
+        return cast(State, self._call("GET", "/v1/state"))
+
+    def service(self, service: str) -> ServiceStatus:
+        """One service."""
+        return cast(ServiceStatus, self._call("GET", _path("services", service)))
+
+    def differences(self) -> Differences:
+        """What is live and not as the file says."""
+        return cast(Differences, self._call("GET", "/v1/config/diff"))
+
+    def set_split(
+        self, service: str, weights: Mapping[str, float], reason: str = "", if_match: int | None = None
+    ) -> ServiceStatus:
+        """Change the weights; returns when every worker serves them."""
+        body = {"weights": dict(weights), **({"reason": reason} if reason else {})}
+        return self._change("PUT", _path("services", service, "split"), body, if_match)
+
+    def activate(self, service: str, version: str, reason: str = "", if_match: int | None = None) -> ServiceStatus:
+        """Give one version everything."""
+        body = {"version": version, **({"reason": reason} if reason else {})}
+        return self._change("PUT", _path("services", service, "active"), body, if_match)
+
+    def add_endpoint(self, service: str, version: str, address: str, if_match: int | None = None) -> ServiceStatus:
+        """Add an endpoint to a version."""
+        return self._change("POST", _endpoints(service, version), {"address": address}, if_match)
+
+    def set_endpoint_state(
+        self, service: str, version: str, address: str, state: str, if_match: int | None = None
+    ) -> ServiceStatus:
+        """Set an endpoint to `up`, `drain` or `down`."""
+        path = f"{_endpoints(service, version)}/{quote(address, safe='')}/state"
+        return self._change("PUT", path, {"state": state}, if_match)
+
+    def remove_endpoint(
+        self, service: str, version: str, address: str, *, force: bool = False, if_match: int | None = None
+    ) -> ServiceStatus:
+        """Remove an endpoint; one with requests in flight only by force."""
+        path = f"{_endpoints(service, version)}/{quote(address, safe='')}" + ("?force=true" if force else "")
+        return self._change("DELETE", path, None, if_match)
+
+    def is_well(self, path: str) -> bool:
+        """Whether `/healthz` or `/readyz` answers 200."""
+        status, _ = self._exchange("GET", path, None, {})
+        return status == HTTPStatus.OK
+
+    def _change(self, method: str, path: str, body: Any, if_match: int | None) -> ServiceStatus:
+        headers = {} if if_match is None else {"If-Match": f'"{if_match}"'}
+        return cast(ServiceStatus, self._call(method, path, body, headers))
+
+    def _call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        status, content = self._exchange(method, path, body, headers or {})
+        try:
+            answer = json.loads(content)
+        except ValueError as exc:
+            raise Unreachable(f"what answers at {self.address} is not the admin API of Serinus. {_START_IT}") from exc
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise _refusal(status, answer)
+        return answer
+
+    def _exchange(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        sent = {"Accept": "application/json", **headers}
+        if self._token:
+            sent["Authorization"] = f"Bearer {self._token}"
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            with closing(self.address.connection(self._timeout)) as connection:
+                connection.request(method, path, None if body is None else json.dumps(body), sent)
+                response: HTTPResponse = connection.getresponse()
+                return response.status, response.read()
+        except TimeoutError as exc:
+            raise Unreachable(
+                f"the admin API at {self.address} did not answer within {self._timeout:g} s. "
+                "A change may have been made all the same: `serinus status` shows it."
+            ) from exc
+        except (OSError, HTTPException) as exc:
+            raise Unreachable(f"cannot reach the admin API at {self.address}: {_why(exc)}. {_START_IT}") from exc
+
+
+def _path(*names: str) -> str:
+    return "/v1/" + "/".join(quote(name, safe="") for name in names)
+
+
+def _endpoints(service: str, version: str) -> str:
+    return _path("services", service, "versions", version, "endpoints")
+
+
+def _why(exc: Exception) -> str:
+    """The reason in the words of the system, without number and class."""
+    if isinstance(exc, socket.gaierror):
+        return "the host name is not known"
+    if isinstance(exc, OSError) and exc.errno:
+        return os.strerror(exc.errno).lower()
+    return str(exc) or type(exc).__name__
+
+
+def _refusal(status: int, answer: Any) -> Refused:
+    """The fault for an RFC 9457 problem."""
+    problem = answer if isinstance(answer, dict) else {}
+    title = str(problem.get("detail") or problem.get("title") or f"the admin API answered {status}")
+    problems = [
+        Problem(str(each.get("path") or ""), str(each.get("message") or ""), str(each.get("suggestion") or ""))
+        for each in problem.get("problems") or ()
+    ]
+    return refused(status, title, problems)
