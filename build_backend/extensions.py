@@ -114,3 +114,8 @@ class BuildExtensions(build_ext):
         for extension in self.extensions:
             extension.sources = sources[extension.name]
         super().build_extensions()
+
+    def copy_extensions_to_source(self) -> None:
+        """Copy always: the newer library beside the source may be that of the other flavour."""
+        self.force = True
+        super().copy_extensions_to_source()
