@@ -2,7 +2,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "proxy/wire/net.h" nogil:
-    ctypedef struct sockaddr_storage:
+    ctypedef struct sockaddr_storage "struct sockaddr_storage":
         pass
     ctypedef unsigned int socklen_t
     struct iovec:
@@ -42,6 +42,8 @@ cdef class Poller:
     cdef unsigned char* scratch      # what was read, for one event; READ_SIZE and a held head
     cdef int add(self, int fd, object owner, uint32_t events) except -1
     cdef void change(self, int fd, uint32_t events) noexcept
+    cdef void mute(self, int fd) noexcept
+    cdef void unmute(self, int fd, uint32_t events) noexcept
     cdef void remove(self, int fd) noexcept
     cdef int _expire(self, int64_t now) except -1
     cdef int _serve(self, Socket socket, uint32_t events) except -1
@@ -50,12 +52,14 @@ cdef class Socket:
     cdef Poller poller
     cdef int fd                      # -1: closed
     cdef uint32_t interest
+    cdef bint muted                  # out of the poller until `want`
     cdef unsigned char* pending      # bytes that the kernel did not take yet
     cdef size_t pending_at
     cdef size_t pending_end
     cdef size_t pending_size
     cdef int open(self, Poller poller, int fd, uint32_t events) except -1
     cdef int ready(self, uint32_t events) except -1
+    cdef int hung_up(self) except -1
     cdef int expired(self, int64_t now) except -1
     cdef int broken(self) except -1
     cdef int send(self, iovec* parts, int count) except -2

@@ -90,6 +90,15 @@ cdef class Poller:
         event.data.u64 = (<uint64_t> self.lives[fd] << 32) | <uint64_t> fd
         epoll_ctl(self.epoll, EPOLL_CTL_MOD, fd, &event)
 
+    cdef void mute(self, int fd) noexcept:
+        epoll_ctl(self.epoll, EPOLL_CTL_DEL, fd, NULL)
+
+    cdef void unmute(self, int fd, uint32_t events) noexcept:
+        cdef epoll_event event
+        event.events = events
+        event.data.u64 = (<uint64_t> self.lives[fd] << 32) | <uint64_t> fd
+        epoll_ctl(self.epoll, EPOLL_CTL_ADD, fd, &event)
+
     cdef void remove(self, int fd) noexcept:
         """Forget a descriptor; the kernel does when it is closed."""
         self.sockets[fd] = None
@@ -143,7 +152,10 @@ cdef class Poller:
 
     cdef int _serve(self, Socket socket, uint32_t events) except -1:
         try:
-            socket.ready(events)
+            if events & (EPOLLERR | EPOLLHUP) and not socket.interest & EPOLLIN:
+                socket.hung_up()
+            else:
+                socket.ready(events)
         except Exception:
             log.exception("closing a connection after an internal error: %r", socket)
             _close_broken(socket)
@@ -247,6 +259,15 @@ cdef class Socket:
         """Something happened; whoever subclasses this reads, writes or closes."""
         raise NotImplementedError
 
+    cdef int hung_up(self) except -1:
+        """The connection is over in both directions while nobody reads: be quiet until somebody does.
+
+        The kernel reports this for ever, so the descriptor leaves the poller; `want` brings it back.
+        """
+        self.poller.mute(self.fd)
+        self.muted = True
+        return 0
+
     cdef int expired(self, int64_t now) except -1:
         """The deadline passed."""
         raise NotImplementedError
@@ -331,7 +352,11 @@ cdef class Socket:
         """Be called for these events (errors and hang-ups always)."""
         if events != self.interest and self.fd >= 0:
             self.interest = events
-            self.poller.change(self.fd, events)
+            if self.muted:
+                self.muted = False
+                self.poller.unmute(self.fd, events)
+            else:
+                self.poller.change(self.fd, events)
 
     cdef void close(self) noexcept:
         if self.fd >= 0:

@@ -1,0 +1,96 @@
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from proxy.wire.counters cimport EndpointBlock, Slab, VersionBlock
+from proxy.wire.poller cimport Poller, Socket, sockaddr_storage, socklen_t
+
+cdef class Taker:
+    cdef int upstream_connected(self) except -1
+    cdef int upstream_failed(self, int error) except -1
+    cdef int upstream_readable(self) except -1
+    cdef int upstream_drained(self) except -1
+    cdef int upstream_expired(self, int64_t now) except -1
+    cdef int upstream_broken(self) except -1
+    cdef int endpoint_free(self) except -1
+    cdef int endpoint_drains(self, int64_t deadline) except -1
+
+cdef enum UpstreamState:
+    CONNECTING
+    BUSY
+    IDLE
+
+cdef class Upstream(Socket):
+    cdef Endpoint endpoint
+    cdef Taker taker                 # None while idle
+    cdef UpstreamState state
+    cdef bint reused                 # it has answered before
+    cdef unsigned char* held         # the beginning of something that is not whole yet
+    cdef size_t held_size
+    cdef ssize_t take(self) noexcept
+    cdef int hold(self, const unsigned char* rest, size_t size) except -1
+    cdef void pause(self) noexcept
+    cdef void resume(self) noexcept
+
+cdef class Endpoint:
+    cdef readonly str address
+    cdef readonly bytes name
+    cdef readonly int slot
+    cdef Poller poller
+    cdef Slab slab
+    cdef EndpointBlock* block
+    cdef Version version             # the newest that it belongs to
+    cdef sockaddr_storage* addresses
+    cdef socklen_t* lengths
+    cdef int address_count
+    cdef int address_next
+    cdef readonly object sockets
+    cdef readonly bint up            # takes new requests, by its state and by having an address
+    cdef readonly bint healthy       # by the active checks
+    cdef int64_t warm_from           # ns; 0: warm
+    cdef list idle
+    cdef Upstream latest             # the newest one that connects
+    cdef int in_flight
+    cdef object waiting              # deque of Taker
+    cdef set active                  # Takers that outlive an answer's head: told when the endpoint drains
+    cdef int64_t ejected_until       # ns; 0: not ejected
+    cdef int ejections
+    cdef int failures                # in a row
+    cdef int recent                  # attempts in the current window
+    cdef int recent_failures
+    cdef int acquire(self, Taker taker) except -1000
+    cdef int connect(self, Taker taker) except -1000
+    cdef void put(self, Upstream upstream) noexcept
+    cdef void discard(self, Upstream upstream) noexcept
+    cdef int left(self) except -1
+    cdef void note(self, bint failed, int64_t now)
+    cdef void settle(self, int64_t now)
+
+cdef class Version:
+    cdef readonly str name
+    cdef readonly bytes name_bytes
+    cdef readonly int slot
+    cdef VersionBlock* block
+    cdef readonly list endpoints
+    cdef list usable
+    cdef readonly bytes request_line     # X-Serinus-Version for the upstream
+    cdef readonly bytes response_line    # the same for the client, empty unless exposed
+    cdef int balance
+    cdef int turn
+    cdef uint64_t random
+    cdef list ring                       # of (point, endpoint), rising
+    cdef int64_t slow_start
+    cdef int limit
+    cdef int queue
+    cdef int pool_idle
+    cdef int64_t keepalive
+    cdef int eject_consecutive
+    cdef double eject_share
+    cdef int eject_minimum
+    cdef int64_t eject_time
+    cdef double eject_most
+    cdef double panic
+    cdef void refresh(self)
+    cdef Endpoint pick(self, Endpoint avoid, uint64_t key, int64_t now)
+    cdef Endpoint _pick(self, Endpoint avoid, uint64_t key, int64_t now)
+    cdef bint _is_due(self, Endpoint endpoint, int64_t now)
+    cdef Endpoint _on_ring(self, Endpoint avoid, uint64_t key)
+    cdef void _eject(self, Endpoint endpoint, int64_t now)

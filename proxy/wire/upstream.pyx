@@ -1,0 +1,433 @@
+"""Endpoints of a version: their connections, their load, and which of them takes the next request.
+
+Owns the pool of idle connections, the choice of an endpoint, the queue in front of a limited one, and passive ejection.
+Must not know HTTP: whoever takes a connection (`Taker`) reads and writes it.
+
+Rules:
+1. Choosing an endpoint and counting the request in flight is one step: nothing runs in between.
+2. An idle connection is watched: bytes or an end while idle remove it.
+3. At most `limit` requests in flight an endpoint, at most `queue` waiting; both for this worker.
+4. Ejection is this worker's own judgement of what it saw; at most `eject_most` of a version's endpoints are out at once, and
+   below the share `panic` of usable ones, health is ignored (all that are up are used).
+
+Units: nanoseconds of CLOCK_MONOTONIC.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from os import urandom
+
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
+from libc.string cimport memcpy
+
+from proxy.core.hashing cimport mix, siphash
+from proxy.wire.poller cimport (
+    EPOLLIN, EPOLLOUT, READ_SIZE, connect_to, fill_address, monotonic, socket_error,
+)
+
+import socket as _socket
+
+cdef dict FAMILIES = {"inet": _socket.AF_INET, "inet6": _socket.AF_INET6, "unix": _socket.AF_UNIX}
+cdef dict BALANCES = {"least-request": 0, "round-robin": 1, "hash": 2}
+
+cdef enum:
+    LEAST_REQUEST = 0
+    ROUND_ROBIN = 1
+    BY_HASH = 2
+    RING_POINTS = 128       # an endpoint: its share of keys is then within about 10 %
+    EJECTION_GROWTH = 10
+
+cdef double RARELY = 0.1    # the least share of its turns that an endpoint gets in its slow start
+
+
+cdef class Taker:
+    """Who uses an upstream connection. Everything here is a callback."""
+
+    cdef int upstream_connected(self) except -1:
+        return 0
+
+    cdef int upstream_failed(self, int error) except -1:
+        """Could not connect: an errno, or 0 for the deadline."""
+        return 0
+
+    cdef int upstream_readable(self) except -1:
+        return 0
+
+    cdef int upstream_drained(self) except -1:
+        """All pending bytes are sent."""
+        return 0
+
+    cdef int upstream_expired(self, int64_t now) except -1:
+        return 0
+
+    cdef int upstream_broken(self) except -1:
+        """A callback raised; the connection is closed after this."""
+        return 0
+
+    cdef int endpoint_free(self) except -1:
+        """The wait in an endpoint's queue is over: it is this one's turn."""
+        return 0
+
+    cdef int endpoint_drains(self, int64_t deadline) except -1:
+        """The endpoint takes nothing new; a long exchange should end by then."""
+        return 0
+
+
+cdef class Upstream(Socket):
+    """One connection to an endpoint."""
+
+    def __repr__(self):
+        return f"<Upstream {self.endpoint.address} {('connecting', 'busy', 'idle')[self.state]} fd={self.fd}>"
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.held)
+
+    cdef int ready(self, uint32_t events) except -1:
+        cdef int error
+        if self.state == BUSY:
+            if events & EPOLLOUT and self.pending_end:
+                error = self.flush()
+                if error == 0:
+                    self.taker.upstream_drained()
+                elif error < 0:
+                    # What the endpoint said before it stopped reading is still to be read.
+                    self.pending_at = self.pending_end = 0
+                    self.want(self.interest & ~EPOLLOUT | EPOLLIN)
+            if self.fd >= 0 and self.taker is not None and events & ~EPOLLOUT:
+                self.taker.upstream_readable()
+        elif self.state == IDLE:
+            self.endpoint.idle.remove(self)
+            self.endpoint.discard(self)
+        else:
+            error = socket_error(self.fd)
+            if error:
+                return self.taker.upstream_failed(error)
+            self.state = BUSY
+            self.want(EPOLLIN)
+            self.taker.upstream_connected()
+        return 0
+
+    cdef int hung_up(self) except -1:
+        if self.state == BUSY:
+            return Socket.hung_up(self)
+        return self.ready(EPOLLIN)
+
+    cdef int expired(self, int64_t now) except -1:
+        if self.state == IDLE:
+            self.endpoint.idle.remove(self)
+            self.endpoint.discard(self)
+            return 0
+        if self.state == CONNECTING:
+            return self.taker.upstream_failed(0)
+        return self.taker.upstream_expired(now)
+
+    cdef int broken(self) except -1:
+        cdef Taker taker = self.taker
+        if self.state == IDLE and self in self.endpoint.idle:
+            self.endpoint.idle.remove(self)
+        if taker is not None:
+            taker.upstream_broken()
+        return 0
+
+    cdef ssize_t take(self) noexcept:
+        """Read into the scratch buffer, after what is held there; the size of both, 0 at the end, -1 broken, -2 nothing."""
+        cdef ssize_t n
+        cdef size_t held = self.held_size
+        n = self.read(self.poller.scratch + held, READ_SIZE)
+        if n <= 0:
+            return n
+        if held:
+            memcpy(self.poller.scratch, self.held, held)
+            self.held_size = 0
+        return n + held
+
+    cdef int hold(self, const unsigned char* rest, size_t size) except -1:
+        """Keep these bytes for the next `take`."""
+        cdef unsigned char* kept
+        if size:
+            kept = <unsigned char*> PyMem_RawRealloc(self.held, size)
+            if kept == NULL:
+                raise MemoryError
+            self.held = kept
+            memcpy(kept, rest, size)
+        elif self.held != NULL:
+            PyMem_RawFree(self.held)
+            self.held = NULL
+        self.held_size = size
+        return 0
+
+    cdef void pause(self) noexcept:
+        self.want(self.interest & ~EPOLLIN)
+
+    cdef void resume(self) noexcept:
+        self.want(self.interest | EPOLLIN)
+
+
+cdef class Endpoint:
+    """One address of a version, for as long as it exists: snapshots come and go, its connections stay."""
+
+    def __init__(self, Poller poller, Slab slab, spec):
+        self.poller = poller
+        self.slab = slab
+        self.address = spec.address
+        self.name = spec.address.encode()
+        self.slot = spec.slot
+        self.block = slab.endpoint(spec.slot)
+        self.idle = []
+        self.waiting = deque()
+        self.active = set()
+        self.apply(spec)
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.addresses)
+        PyMem_RawFree(self.lengths)
+
+    def apply(self, spec) -> None:
+        """Take the newest state, health and addresses."""
+        if spec.sockets != self.sockets:
+            self._resolve(spec.sockets)
+        self.up = spec.state == "up" and self.address_count > 0
+        self.healthy = spec.healthy
+        self.warm_from = <int64_t> (spec.warm_from * 1e9)
+        if not self.up:
+            self.close_idle()
+
+    def _resolve(self, sockets):
+        cdef int n = len(sockets)
+        cdef int used = 0
+        self.close_idle()  # they may lead to addresses that are not this endpoint's any more
+        PyMem_RawFree(self.addresses)
+        PyMem_RawFree(self.lengths)
+        self.addresses = <sockaddr_storage*> PyMem_RawMalloc((n + 1) * sizeof(sockaddr_storage))
+        self.lengths = <socklen_t*> PyMem_RawMalloc((n + 1) * sizeof(socklen_t))
+        if self.addresses == NULL or self.lengths == NULL:
+            raise MemoryError
+        for family, host, port in sockets:
+            self.lengths[used] = fill_address(&self.addresses[used], FAMILIES[family], host.encode(), port)
+            if self.lengths[used]:
+                used += 1
+        self.address_count = used
+        self.address_next = 0
+        self.sockets = sockets
+
+    def close_idle(self) -> None:
+        while self.idle:
+            self.discard(self.idle.pop())
+
+    def drain(self, int64_t deadline_ns, int64_t jitter_ns) -> None:
+        """Tell the long exchanges here (tunnels, streams) to end by a deadline, spread by jitter."""
+        cdef Taker taker
+        for taker in list(self.active):
+            taker.endpoint_drains(deadline_ns + int.from_bytes(urandom(4), "little") * jitter_ns // (1 << 32))
+
+    cdef int acquire(self, Taker taker) except -1000:
+        """A connection for `taker`: 1 an idle one, 0 one that is connecting, -errno when neither can be had."""
+        cdef Upstream upstream
+        if self.idle:
+            upstream = <Upstream> self.idle.pop()
+            upstream.state = BUSY
+            upstream.taker = taker
+            return 1
+        return self.connect(taker)
+
+    cdef int connect(self, Taker taker) except -1000:
+        """Begin a new connection; as `acquire`."""
+        cdef Upstream upstream
+        cdef int fd
+        if self.address_count == 0:
+            return -113  # EHOSTUNREACH
+        self.address_next = (self.address_next + 1) % self.address_count
+        fd = connect_to(&self.addresses[self.address_next], self.lengths[self.address_next])
+        if fd < 0:
+            return fd
+        upstream = Upstream.__new__(Upstream)
+        upstream.endpoint = self
+        upstream.taker = taker
+        upstream.state = CONNECTING
+        try:
+            upstream.open(self.poller, fd, EPOLLOUT)
+        except OSError as error:
+            return -error.errno
+        self.block.connects += 1
+        self.block.connections += 1
+        self.latest = upstream
+        return 0
+
+    cdef void put(self, Upstream upstream) noexcept:
+        """Take back a connection that can serve another request."""
+        cdef Version version = self.version
+        if not self.up or len(self.idle) >= version.pool_idle:
+            self.discard(upstream)
+            return
+        upstream.taker = None
+        upstream.state = IDLE
+        upstream.reused = True
+        if version.keepalive:
+            upstream.deadline(monotonic() + version.keepalive)
+        self.idle.append(upstream)
+
+    cdef void discard(self, Upstream upstream) noexcept:
+        if upstream.fd >= 0:
+            upstream.close()
+            self.block.connections -= 1
+        upstream.taker = None
+
+    cdef int left(self) except -1:
+        """A request left: let the next one that waits have its turn."""
+        cdef Taker taker
+        self.in_flight -= 1
+        if self.waiting:
+            taker = self.waiting.popleft()
+            taker.endpoint_free()
+        return 0
+
+    cdef void note(self, bint failed, int64_t now):
+        """What an attempt showed, for passive ejection."""
+        cdef Version version = self.version
+        self.recent += 1
+        if not failed:
+            self.failures = 0
+            return
+        self.failures += 1
+        self.recent_failures += 1
+        if self.ejected_until:
+            return
+        if (version.eject_consecutive and self.failures >= version.eject_consecutive) or (
+                version.eject_share > 0 and self.recent >= version.eject_minimum
+                and self.recent_failures >= version.eject_share * self.recent):
+            version._eject(self, now)
+
+    cdef void settle(self, int64_t now):
+        """Let an ejected endpoint back when its time is over."""
+        if self.ejected_until and now >= self.ejected_until:
+            self.ejected_until = 0
+            self.failures = 0
+            self.block.ejected = 0
+            self.version.refresh()
+
+
+cdef class Version:
+    """What a snapshot says of one version, over the endpoints that stay. Fixed once made, but for `usable`."""
+
+    def __init__(self, spec, service, list endpoints, Slab slab):
+        cdef Endpoint endpoint
+        self.name = spec.name
+        self.name_bytes = spec.name.encode()
+        self.slot = spec.slot
+        self.block = slab.version(spec.slot)
+        self.endpoints = endpoints
+        self.request_line = b"X-Serinus-Version: " + self.name_bytes + b"\r\n"
+        self.response_line = self.request_line if service.expose_version else b""
+        self.balance = BALANCES[service.balance]
+        self.random = int.from_bytes(urandom(8), "little")
+        self.slow_start = <int64_t> (service.slow_start * 1e9)
+        self.limit = service.max_connections
+        self.queue = service.queue
+        self.pool_idle = service.pool_idle
+        self.keepalive = <int64_t> (service.timeouts.keepalive * 1e9)
+        if service.ejection is not None:
+            self.eject_consecutive = service.ejection.consecutive
+            self.eject_share = service.ejection.error_share
+            self.eject_minimum = service.ejection.min_requests
+            self.eject_time = <int64_t> (service.ejection.base_time * 1e9)
+            self.eject_most = service.ejection.max_share
+            self.panic = service.ejection.panic
+        for endpoint in endpoints:
+            endpoint.version = self
+        if self.balance == BY_HASH:
+            self.ring = sorted(
+                ((siphash(b"serinus endpoint", name, len(name)), endpoint)
+                 for endpoint in endpoints
+                 for name in ((<Endpoint> endpoint).name + b"#%d" % point for point in range(RING_POINTS))),
+                key=lambda pair: pair[0])
+        self.refresh()
+
+    cdef void refresh(self):
+        """Find the usable endpoints anew: after a change of state, health or ejection."""
+        cdef Endpoint endpoint
+        cdef list up = [endpoint for endpoint in self.endpoints if (<Endpoint> endpoint).up]
+        cdef list well = [endpoint for endpoint in up
+                          if (<Endpoint> endpoint).healthy and not (<Endpoint> endpoint).ejected_until]
+        # An endpoint that active checks found down is only used in a panic among others that are up.
+        self.usable = well if not well or len(well) >= self.panic * len(up) else up
+
+    cdef void _eject(self, Endpoint endpoint, int64_t now):
+        cdef Endpoint other
+        cdef int out = 0
+        for other in self.endpoints:
+            out += other.ejected_until != 0
+        if out + 1 > self.eject_most * len(self.endpoints):
+            return
+        endpoint.ejections += 1
+        endpoint.ejected_until = now + self.eject_time * min(endpoint.ejections, EJECTION_GROWTH)
+        endpoint.block.ejections += 1
+        endpoint.block.ejected = 1
+        self.refresh()
+
+    cdef Endpoint pick(self, Endpoint avoid, uint64_t key, int64_t now):
+        """An endpoint for one more request, and not `avoid`; None when there is none.
+
+        One with room if any has; else the caller waits in the queue of the one that it gets.
+        """
+        cdef Endpoint chosen = self._pick(avoid, key, now)
+        cdef Endpoint other
+        if chosen is None or self.limit == 0 or chosen.in_flight < self.limit or self.balance == BY_HASH:
+            return chosen
+        for other in self.usable:
+            if other is not avoid and (other.in_flight, len(other.waiting)) < (chosen.in_flight, len(chosen.waiting)):
+                chosen = other
+        return chosen
+
+    cdef Endpoint _pick(self, Endpoint avoid, uint64_t key, int64_t now):
+        cdef list usable = self.usable
+        cdef int n = len(usable)
+        cdef Endpoint a
+        cdef Endpoint b
+        cdef int i
+        if n <= 1:
+            return usable[0] if n and usable[0] is not avoid else None
+        if self.balance == BY_HASH:
+            return self._on_ring(avoid, key)
+        if self.balance == ROUND_ROBIN:
+            for i in range(n):
+                self.turn = (self.turn + 1) % n
+                a = <Endpoint> usable[self.turn]
+                if a is not avoid and self._is_due(a, now):
+                    return a
+        # The less loaded of two at random (Mitzenmacher 2001).
+        self.random = mix(self.random)
+        i = <int> ((self.random & 0xffffffff) * <uint64_t> n >> 32)
+        a = <Endpoint> usable[i]
+        b = <Endpoint> usable[(i + 1 + <int> ((self.random >> 32) * <uint64_t> (n - 1) >> 32)) % n]
+        if a is avoid:
+            return b
+        if b is avoid:
+            return a
+        if not self._is_due(a, now):
+            return b
+        if not self._is_due(b, now):
+            return a
+        return a if a.in_flight <= b.in_flight else b
+
+    cdef bint _is_due(self, Endpoint endpoint, int64_t now):
+        """A cold endpoint takes a share of its turns that grows with its age."""
+        cdef double age
+        if self.slow_start == 0 or endpoint.warm_from == 0:
+            return True
+        age = <double> (now - endpoint.warm_from) / <double> self.slow_start
+        if age >= 1:
+            return True
+        self.random = mix(self.random)
+        return <double> (self.random >> 11) / 9007199254740992.0 < max(age, RARELY)
+
+    cdef Endpoint _on_ring(self, Endpoint avoid, uint64_t key):
+        """The first usable endpoint at or after the key's point: only keys of an endpoint that goes move (Karger 1997)."""
+        cdef Endpoint endpoint
+        cdef int n = len(self.ring)
+        cdef int i = bisect_left(self.ring, key, key=lambda pair: pair[0])
+        cdef int k
+        for k in range(n):
+            endpoint = <Endpoint> self.ring[(i + k) % n][1]
+            if endpoint is not avoid and endpoint in self.usable:
+                return endpoint
+        return None
