@@ -21,7 +21,8 @@ from typing import Final, TypeVar, get_args
 
 from config.address import parse_endpoint_address
 from config.model import Config
-from config.problems import Problem, nearest
+from config.problems import Problem as Problem  # exported: whoever makes a Refused needs them
+from config.problems import nearest as nearest
 from proxy.core.snapshot import EndpointState
 
 V = TypeVar("V")

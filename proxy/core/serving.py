@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from config import model
 from config.address import TcpAddress, UnixAddress, parse_endpoint_address
@@ -90,7 +89,7 @@ def service(live: Live, name: str, slots: Slots, health: HealthOf) -> Service:
         balance=configured.balance,
         balance_key=_keys(configured.balance_key),
         expose_version=configured.expose_version,
-        timeouts=_timeouts(configured.timeouts, live.config.timeouts),
+        timeouts=_timeouts(configured.timeouts),
         retries=Retries(
             attempts=configured.retries.attempts,
             budget=configured.retries.budget,
@@ -101,7 +100,7 @@ def service(live: Live, name: str, slots: Slots, health: HealthOf) -> Service:
         max_connections=max((version.max_connections for version in limited), default=0),
         queue=max((version.queue for version in limited), default=0),
         pool_idle=configured.pool.idle,
-        body_limit=_inherited(configured.limits, live.config.limits, "body"),
+        body_limit=configured.limits.body,
         upgrades=frozenset(token.lower() for token in configured.upgrade),
         drain_timeout=configured.drain.timeout,
         drain_jitter=configured.drain.jitter,
@@ -200,20 +199,15 @@ def _sticky(sticky: model.Sticky | None) -> Sticky | None:
     )
 
 
-def _inherited(own: model.Value, common: model.Value, field: str) -> Any:
-    """What a service says, or else what the file says for all of them."""
-    return getattr(own if field in own.model_fields_set else common, field)
-
-
-def _timeouts(own: model.ServiceTimeouts, common: model.Timeouts) -> Timeouts:
+def _timeouts(timeouts: model.ServiceTimeouts) -> Timeouts:
     return Timeouts(
-        connect=_inherited(own, common, "connect"),
-        response=_inherited(own, common, "response"),
-        idle=_inherited(own, common, "idle"),
-        total=_inherited(own, common, "total"),
-        queue=_inherited(own, common, "queue"),
-        tunnel=_inherited(own, common, "tunnel"),
-        keepalive=_inherited(own, common, "upstream_keepalive"),
+        connect=timeouts.connect,
+        response=timeouts.response,
+        idle=timeouts.idle,
+        total=timeouts.total,
+        queue=timeouts.queue,
+        tunnel=timeouts.tunnel,
+        keepalive=timeouts.upstream_keepalive,
     )
 
 

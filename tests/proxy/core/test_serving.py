@@ -27,9 +27,9 @@ def well(service: str, version: str, address: str) -> EndpointHealth:
     return EndpointHealth(True, sockets=literal_sockets(address))
 
 
-def served(service: dict[str, Any], **parts: Any):
+def served(service: dict[str, Any]):
     """One service of a file, as workers get it."""
-    live = a_live(a_config({"shop": {"versions": {"v1": {}}, **service}}, **parts))
+    live = a_live(a_config({"shop": {"versions": {"v1": {}}, **service}}))
     return snapshot(live, Slots(), well).services[0]
 
 
@@ -71,15 +71,9 @@ def test_an_ip_address_and_a_path_need_no_resolver():
     assert literal_sockets("localhost:80") == ()
 
 
-def test_a_service_takes_from_the_whole_file_what_it_does_not_say_itself():
-    service = served(
-        {"timeouts": {"response": "5s"}, "limits": {}},
-        timeouts={"response": "9s", "idle": "7s", "upstream_keepalive": "3s"},
-        limits={"body": "1MiB"},
-    )
-    assert service.timeouts == Timeouts(response=5.0, idle=7.0, keepalive=3.0)
-    assert service.body_limit == 2**20
-    assert served({"limits": {"body": "off"}}, limits={"body": "1MiB"}).body_limit == 0
+def test_timeouts_and_limits_are_those_of_the_service():
+    service = served({"timeouts": {"response": "5s", "upstream_keepalive": "3s"}, "limits": {"body": "1MiB"}})
+    assert (service.timeouts, service.body_limit) == (Timeouts(response=5.0, keepalive=3.0), 2**20)
 
 
 def test_sticky_keys_and_the_own_cookie():
