@@ -1,7 +1,7 @@
 # Each target prepares .venv by itself: `make demo` and `make test` work on a machine with Python and make only.
 #   PYTHON   the interpreter to build .venv from          make test PYTHON=python3.13
 #   ARGS     more arguments for the command of a target   make test ARGS='-k routing'
-#   ONLY     what `make bench` shall run                  make bench ONLY=floor,serinus
+#   ONLY     which lines `make bench` measures         make bench ONLY=small ARGS="--peers floor"
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,7 +30,7 @@ format: build ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: build ## measure against other proxies (ONLY=name,name to choose)
+bench: build ## measure against other proxies
 	$(BIN)/python -m loadtests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 load: build ## run locust against the demo
