@@ -40,7 +40,7 @@ from config.service import (
 )
 from config.texts import ListenOn, Name, Network
 from config.units import shorten
-from config.values import OneOrMore, OrOff, Table, Value
+from config.values import NotEmpty, OneOrMore, OrOff, Table, Value
 
 __all__ = [
     "LOG_FIELDS",
@@ -240,9 +240,9 @@ class Metrics(Value):
 class Config(Value):
     """A whole configuration file."""
 
-    listen: Annotated[tuple[Listener, ...], Field(min_length=1)]
+    listen: NotEmpty[tuple[Listener, ...]]
     """Where clients connect."""
-    services: Table[Name, Service]
+    services: NotEmpty[Table[Name, Service]]
     """What clients ask for, by name."""
     routes: tuple[Route, ...] = ()
     """Which requests go to which service. Default, with one service only: all of them."""

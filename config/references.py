@@ -44,8 +44,6 @@ def _check_listeners(tree: Mapping[str, object]) -> Complaints:
 def _check_split(path: Path, service: Mapping[str, Any]) -> Complaints:
     versions, split = _mapping(service.get("versions")), service.get("split")
     if not versions:
-        if isinstance(service.get("versions"), dict):
-            yield Complaint((*path, "versions"), "a service needs at least one version")
         return
     for name in _mapping(split):
         yield from _check_known((*path, "split", name), name, "version", versions, at_key=True)

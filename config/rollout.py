@@ -14,7 +14,7 @@ from config.quantities import Duration, DurationOrOff, Percent, PositiveCount, S
 from config.route import Match
 from config.service import Breaker
 from config.texts import Command, HttpUrl, VersionName
-from config.values import OrOff, Value
+from config.values import NotEmpty, OrOff, Value
 
 
 class Step(Value):
@@ -97,7 +97,7 @@ class CanaryRollout(_Rollout):
     """More and more traffic for the new version, as long as it is as good as the old one."""
 
     strategy: Literal["canary"]
-    steps: Annotated[tuple[Step, ...], Field(min_length=1)] = DEFAULT_STEPS
+    steps: NotEmpty[tuple[Step, ...]] = DEFAULT_STEPS
     """The weights, ascending. Default: 1, 10, 50 and 100 per cent, ten minutes each."""
     promote: Literal["evidence", "time", "manual"] = "evidence"
     """What a step needs besides its bake: evidence, nothing but time, or a person's word."""

@@ -24,7 +24,7 @@ from config.quantities import (
     Weight,
 )
 from config.texts import Endpoint, ForwardedHost, HeaderValue, RequestPath, TokenText, VersionName, is_version_name
-from config.values import OneOrMore, OrOff, Table, Value
+from config.values import NotEmpty, OneOrMore, OrOff, Table, Value
 
 _DEFAULT_STABLE: Final = "stable"
 
@@ -206,7 +206,7 @@ class Forward(Value):
 class Service(Value):
     """What a client asks for: versions and the split between them."""
 
-    versions: Table[VersionName, Version]
+    versions: NotEmpty[Table[VersionName, Version]]
     """The deployed revisions, by name."""
     split: Table[VersionName, Weight] | None = None
     """The weight of each version; share = weight / sum. A version that is not named has weight 0."""

@@ -34,7 +34,6 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "missing": "is required",
     "model_attributes_type": "must be a mapping, not {input}",
     "model_type": "must be a mapping, not {input}",
-    "too_short": "must not be empty",
     "tuple_type": "must be a list, not {input}",
     "union_tag_invalid": "must be one of {expected_tags}, not {tag!r}",
     "union_tag_not_found": "is required",

@@ -48,9 +48,12 @@ def plain(config: Config) -> dict[str, Any]:
 
 def render(config: Config) -> str:
     """Return the configuration as YAML text."""
-    return yaml.dump(
-        plain(config), Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH
-    )
+    return to_yaml(plain(config))
+
+
+def to_yaml(value: object) -> str:
+    """Return plain values as YAML 1.2 text."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH)
 
 
 def _presentable(value: object) -> object:

@@ -6,7 +6,7 @@ Must not know any option by name.
 2. Dumping a value (`model_dump`) gives what a configuration file says; loading that gives the equal value.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
@@ -15,6 +15,7 @@ from pydantic_core import CoreSchema, core_schema
 
 K = TypeVar("K", bound=str)
 V = TypeVar("V")
+S = TypeVar("S", bound=Sized)
 
 _OFF_WORDS: Final = frozenset({"off", "none"})
 
@@ -112,5 +113,23 @@ class _OneOrMore:
         return {"anyOf": [json_schema["items"], json_schema]}
 
 
+class _NotEmpty:
+    """Asks a list or mapping for at least one item. (pydantic's own check counts only items that are valid.)"""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(_not_empty, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        json_schema = handler(schema)
+        return {**json_schema, "minItems" if json_schema.get("type") == "array" else "minProperties": 1}
+
+
+def _not_empty(items: S) -> S:
+    if not items:
+        raise ValueError("must not be empty")
+    return items
+
+
+NotEmpty: TypeAlias = Annotated[S, _NotEmpty()]
 OrOff: TypeAlias = Annotated[V | None, _OffWord()]
 OneOrMore: TypeAlias = Annotated[tuple[V, ...], _OneOrMore()]

@@ -147,8 +147,7 @@ class _Reader:
             place: Any = exc.problem_mark or exc.context_mark
             mark = Mark(place.line + 1, place.column + 1)
             reason = ": ".join(part for part in (exc.context, exc.problem) if part)
-            hint = "; indent with spaces, not tabs" if _is_tab_at(text, mark) else ""
-            self.break_off(mark, f"not valid YAML: {reason}{hint}")
+            self.break_off(mark, f"not valid YAML: {reason}{_hint(text, mark)}")
         except yaml.YAMLError as exc:
             self.break_off(Mark(1, 1), f"not valid YAML: {exc}")
 
@@ -276,9 +275,13 @@ def _mark_after(text: str) -> Mark:
     return Mark(len(lines), len(lines[-1]) + 1)
 
 
-def _is_tab_at(text: str, mark: Mark) -> bool:
+def _hint(text: str, mark: Mark) -> str:
+    """Return what to do about the two slips that are hard to see."""
     lines = _LINE_BREAK.split(text)
-    return mark.line <= len(lines) and lines[mark.line - 1][mark.column - 1 : mark.column] == "\t"
+    line = lines[mark.line - 1] if mark.line <= len(lines) else ""
+    if line[mark.column - 1 : mark.column] == "\t":
+        return "; indent with spaces, not tabs"
+    return "; between { } or [ ], put ${VARIABLES} in quotes" if "${" in line else ""
 
 
 def _mark(event: Any) -> Mark:
