@@ -50,7 +50,6 @@ cdef class Endpoint:
     cdef Upstream latest             # the newest one that connects
     cdef int in_flight
     cdef object waiting              # deque of Taker
-    cdef set active                  # Takers that outlive an answer's head: told when the endpoint drains
     cdef int64_t ejected_until       # ns; 0: not ejected
     cdef int ejections
     cdef int failures                # in a row

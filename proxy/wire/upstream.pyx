@@ -175,7 +175,6 @@ cdef class Endpoint:
         self.block = slab.endpoint(spec.slot)
         self.idle = []
         self.waiting = deque()
-        self.active = set()
         self.apply(spec)
 
     def __dealloc__(self):
@@ -213,12 +212,6 @@ cdef class Endpoint:
     def close_idle(self) -> None:
         while self.idle:
             self.discard(self.idle.pop())
-
-    def drain(self, int64_t deadline_ns, int64_t jitter_ns) -> None:
-        """Tell the long exchanges here (tunnels, streams) to end by a deadline, spread by jitter."""
-        cdef Taker taker
-        for taker in list(self.active):
-            taker.endpoint_drains(deadline_ns + int.from_bytes(urandom(4), "little") * jitter_ns // (1 << 32))
 
     cdef int acquire(self, Taker taker) except -1000:
         """A connection for `taker`: 1 an idle one, 0 one that is connecting, -errno when neither can be had."""
