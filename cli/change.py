@@ -1,4 +1,4 @@
-"""Commands that move traffic: `split` and `activate`."""
+"""Commands that change what is live: `split`, `activate` and `reload`."""
 
 import click
 
@@ -31,7 +31,7 @@ def split(
             f"one weight alone would give everything to {version}. Name the other versions as well, "
             f"or say so: serinus activate {service} {version}"
         )
-    changed = admin.set_split(service, weights, reason, if_match)
+    changed = admin.set_split(service, weights, reason=reason, if_match=if_match)
     output.show(changed, shares_in_words(changed))
 
 
@@ -43,5 +43,13 @@ def split(
 @talks_to_admin
 def activate(admin: AdminClient, output: Output, service: str, version: str, reason: str, if_match: int | None) -> None:
     """Give one version of a service everything."""
-    changed = admin.activate(service, version, reason, if_match)
+    changed = admin.activate(service, version, reason=reason, if_match=if_match)
     output.show(changed, shares_in_words(changed))
+
+
+@click.command()
+@talks_to_admin
+def reload(admin: AdminClient, output: Output) -> None:
+    """Have the proxy read its file again; a bad file changes nothing."""
+    generation = admin.reload()
+    output.show({"generation": generation}, f"the file is live (generation {generation})")

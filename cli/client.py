@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, Final, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from cli.faults import BadUsage, Problem, Refused, Unreachable, refused
 from cli.shapes import Differences, ServiceStatus, State
@@ -82,9 +82,22 @@ class AdminClient:
     Every method raises `Unreachable` when nobody answers as the admin API, and a kind of `Refused` when it says no.
     """
 
-    def __init__(self, address: str = DEFAULT_ADMIN, token: str = "", timeout: float = 30.0) -> None:
+    def __init__(
+        self, address: str = DEFAULT_ADMIN, token: str = "", *, actor: str = "", timeout: float = 30.0
+    ) -> None:
+        """Call the API at `address`; `actor` is who its changes are said to be by.
+
+        Raises:
+            BadUsage: this is no address, or no token.
+        """
         self.address = AdminAddress.parse(address)
-        self._token = token
+        if not (token.isascii() and token.isprintable()):
+            raise BadUsage("a token is one line of plain ASCII characters")
+        self._headers = {
+            "Accept": "application/json",
+            **({"Authorization": f"Bearer {token}"} if token else {}),
+            **({"X-Serinus-Actor": actor} if actor else {}),
+        }
         self._timeout = timeout
 
     def state(self) -> State:
@@ -100,34 +113,49 @@ class AdminClient:
         return cast(Differences, self._call("GET", "/v1/config/diff"))
 
     def set_split(
-        self, service: str, weights: Mapping[str, float], reason: str = "", if_match: int | None = None
+        self, service: str, weights: Mapping[str, float], *, reason: str = "", if_match: int | None = None
     ) -> ServiceStatus:
-        """Change the weights; returns when every worker serves them."""
-        body = {"weights": dict(weights), **({"reason": reason} if reason else {})}
+        """Change the weights; returns when every worker serves them, as every change does."""
+        body = {"weights": dict(weights), "reason": reason}
         return self._change("PUT", _path("services", service, "split"), body, if_match)
 
-    def activate(self, service: str, version: str, reason: str = "", if_match: int | None = None) -> ServiceStatus:
+    def activate(self, service: str, version: str, *, reason: str = "", if_match: int | None = None) -> ServiceStatus:
         """Give one version everything."""
-        body = {"version": version, **({"reason": reason} if reason else {})}
+        body = {"version": version, "reason": reason}
         return self._change("PUT", _path("services", service, "active"), body, if_match)
 
-    def add_endpoint(self, service: str, version: str, address: str, if_match: int | None = None) -> ServiceStatus:
+    def add_endpoint(
+        self, service: str, version: str, address: str, *, reason: str = "", if_match: int | None = None
+    ) -> ServiceStatus:
         """Add an endpoint to a version."""
-        return self._change("POST", _endpoints(service, version), {"address": address}, if_match)
+        body = {"address": address, "reason": reason}
+        return self._change("POST", _path("services", service, "versions", version, "endpoints"), body, if_match)
 
     def set_endpoint_state(
-        self, service: str, version: str, address: str, state: str, if_match: int | None = None
+        self, service: str, version: str, address: str, state: str, *, reason: str = "", if_match: int | None = None
     ) -> ServiceStatus:
         """Set an endpoint to `up`, `drain` or `down`."""
-        path = f"{_endpoints(service, version)}/{quote(address, safe='')}/state"
-        return self._change("PUT", path, {"state": state}, if_match)
+        path = _path("services", service, "versions", version, "endpoints", address, "state")
+        return self._change("PUT", path, {"state": state, "reason": reason}, if_match)
 
     def remove_endpoint(
-        self, service: str, version: str, address: str, *, force: bool = False, if_match: int | None = None
+        self,
+        service: str,
+        version: str,
+        address: str,
+        *,
+        force: bool = False,
+        reason: str = "",
+        if_match: int | None = None,
     ) -> ServiceStatus:
         """Remove an endpoint; one with requests in flight only by force."""
-        path = f"{_endpoints(service, version)}/{quote(address, safe='')}" + ("?force=true" if force else "")
-        return self._change("DELETE", path, None, if_match)
+        path = _path("services", service, "versions", version, "endpoints", address)
+        query = urlencode({"force": str(force).lower(), "reason": reason})
+        return self._change("DELETE", f"{path}?{query}", None, if_match)
+
+    def reload(self) -> int:
+        """Have the proxy read its file again; gives the generation."""
+        return int(self._call("POST", "/v1/reload")["generation"])
 
     def is_well(self, path: str) -> bool:
         """Whether `/healthz` or `/readyz` answers 200."""
@@ -149,9 +177,7 @@ class AdminClient:
         return answer
 
     def _exchange(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        sent = {"Accept": "application/json", **headers}
-        if self._token:
-            sent["Authorization"] = f"Bearer {self._token}"
+        sent = {**self._headers, **headers}
         if body is not None:
             sent["Content-Type"] = "application/json"
         try:
@@ -172,10 +198,6 @@ def _path(*names: str) -> str:
     return "/v1/" + "/".join(quote(name, safe="") for name in names)
 
 
-def _endpoints(service: str, version: str) -> str:
-    return _path("services", service, "versions", version, "endpoints")
-
-
 def _why(exc: Exception) -> str:
     """The reason in the words of the system, without number and class."""
     if isinstance(exc, socket.gaierror):
@@ -188,9 +210,9 @@ def _why(exc: Exception) -> str:
 def _refusal(status: int, answer: Any) -> Refused:
     """The fault for an RFC 9457 problem."""
     problem = answer if isinstance(answer, dict) else {}
-    title = str(problem.get("detail") or problem.get("title") or f"the admin API answered {status}")
+    sentence = str(problem.get("detail") or problem.get("title") or f"the admin API answered {status}")
     problems = [
         Problem(str(each.get("path") or ""), str(each.get("message") or ""), str(each.get("suggestion") or ""))
         for each in problem.get("problems") or ()
     ]
-    return refused(status, title, problems)
+    return refused(status, sentence, problems)

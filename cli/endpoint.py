@@ -9,9 +9,10 @@ import click
 
 from cli.client import AdminClient
 from cli.faults import Fault
-from cli.options import if_match_option, talks_to_admin
+from cli.options import if_match_option, reason_option, talks_to_admin
 from cli.output import Output, Progress
 from cli.shapes import EndpointStatus, ServiceStatus
+from config.address import parse_endpoint_address
 
 _POLL_SECONDS: Final = 0.2
 
@@ -37,6 +38,7 @@ def _names_an_endpoint(command: Callable[..., None]) -> Callable[..., None]:
     @click.argument("service")
     @click.argument("version")
     @click.argument("address")
+    @reason_option
     @if_match_option
     @talks_to_admin
     @functools.wraps(command)
@@ -59,17 +61,17 @@ def endpoint() -> None:
 
 @endpoint.command()
 @_names_an_endpoint
-def add(admin: AdminClient, output: Output, place: Place, if_match: int | None) -> None:
+def add(admin: AdminClient, output: Output, place: Place, reason: str, if_match: int | None) -> None:
     """Add an endpoint; with a health check it gets requests after its first good probes."""
-    _show(output, admin.add_endpoint(*place, if_match=if_match), f"{place} was added")
+    _show(output, admin.add_endpoint(*place, reason=reason, if_match=if_match), f"{place} was added")
 
 
 @endpoint.command()
 @click.option("--force", is_flag=True, help="Remove it even with requests in flight.")
 @_names_an_endpoint
-def remove(admin: AdminClient, output: Output, place: Place, if_match: int | None, force: bool) -> None:
+def remove(admin: AdminClient, output: Output, place: Place, reason: str, if_match: int | None, force: bool) -> None:
     """Remove an endpoint that is idle."""
-    _show(output, admin.remove_endpoint(*place, force=force, if_match=if_match), f"{place} was removed")
+    _show(output, admin.remove_endpoint(*place, force=force, reason=reason, if_match=if_match), f"{place} was removed")
 
 
 @endpoint.command()
@@ -79,10 +81,16 @@ def remove(admin: AdminClient, output: Output, place: Place, if_match: int | Non
 )
 @_names_an_endpoint
 def drain(
-    admin: AdminClient, output: Output, place: Place, if_match: int | None, waits: bool, timeout: float | None
+    admin: AdminClient,
+    output: Output,
+    place: Place,
+    reason: str,
+    if_match: int | None,
+    waits: bool,
+    timeout: float | None,
 ) -> None:
     """Let an endpoint finish what it has, and give it nothing new."""
-    changed = admin.set_endpoint_state(*place, "drain", if_match=if_match)
+    changed = admin.set_endpoint_state(*place, "drain", reason=reason, if_match=if_match)
     if not waits:
         _show(output, changed, f"{place} is draining")
         return
@@ -92,16 +100,16 @@ def drain(
 
 @endpoint.command()
 @_names_an_endpoint
-def up(admin: AdminClient, output: Output, place: Place, if_match: int | None) -> None:
+def up(admin: AdminClient, output: Output, place: Place, reason: str, if_match: int | None) -> None:
     """Let an endpoint have requests again."""
-    _show(output, admin.set_endpoint_state(*place, "up", if_match=if_match), f"{place} is up")
+    _show(output, admin.set_endpoint_state(*place, "up", reason=reason, if_match=if_match), f"{place} is up")
 
 
 @endpoint.command()
 @_names_an_endpoint
-def down(admin: AdminClient, output: Output, place: Place, if_match: int | None) -> None:
+def down(admin: AdminClient, output: Output, place: Place, reason: str, if_match: int | None) -> None:
     """Take an endpoint out without removing it."""
-    _show(output, admin.set_endpoint_state(*place, "down", if_match=if_match), f"{place} is down")
+    _show(output, admin.set_endpoint_state(*place, "down", reason=reason, if_match=if_match), f"{place} is down")
 
 
 def _show(output: Output, changed: ServiceStatus, sentence: str) -> None:
@@ -116,7 +124,7 @@ def _wait_until_idle(admin: AdminClient, place: Place, timeout: float | None) ->
             waited = time.monotonic() - started
             if timeout is not None and waited >= timeout:
                 raise StillBusy(
-                    f"{place} still has {in_flight} requests in flight after {timeout:g} s; it goes on draining"
+                    f"{place} still has {in_flight} requests in flight after {timeout:g} s and goes on draining"
                 )
             progress.say(f"waiting for {place}: {in_flight} in flight, {waited:.0f} s")
             time.sleep(_POLL_SECONDS)
@@ -126,6 +134,7 @@ def _wait_until_idle(admin: AdminClient, place: Place, timeout: float | None) ->
 
 def _in_flight(admin: AdminClient, place: Place) -> int:
     """Requests in flight on an endpoint; one that is gone has none."""
+    canonical = str(parse_endpoint_address(place.address))  # as the proxy names it
     version = admin.service(place.service)["versions"].get(place.version)
     endpoints: list[EndpointStatus] = version["endpoints"] if version else []
-    return sum(each["in_flight"] for each in endpoints if each["address"] == place.address)
+    return sum(each["in_flight"] for each in endpoints if each["address"] == canonical)

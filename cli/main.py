@@ -25,6 +25,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "split": "cli.change:split",
     "activate": "cli.change:activate",
     "endpoint": "cli.endpoint:endpoint",
+    "reload": "cli.change:reload",
     "config": "cli.configuration:configuration",
     "healthcheck": "cli.health:healthcheck",
     "version": "cli.main:version",

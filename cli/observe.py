@@ -22,7 +22,14 @@ def status(admin: AdminClient, output: Output) -> None:
 
 
 @click.command()
-@click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, metavar="SECONDS")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="From one look to the next.",
+)
 @click.option("--updates", type=click.IntRange(min=1), metavar="N", help="End after so many. Default: at Ctrl-C.")
 @talks_to_admin
 def watch(admin: AdminClient, output: Output, interval: float, updates: int | None) -> None:

@@ -4,6 +4,7 @@ Owns `--admin`, `--token`, `--json`, `--if-match`, `--reason` and how `stable=90
 """
 
 import functools
+import getpass
 import math
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec
@@ -60,9 +61,18 @@ def talks_to_admin(
     def run(admin: str, token: str, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
         output = Output(as_json)
         with output.reporting():
-            command(AdminClient(admin, token), output, *args, **kwargs)
+            command(AdminClient(admin, token, actor=_actor()), output, *args, **kwargs)
 
     return run
+
+
+def _actor() -> str:
+    """Who makes a change: the name of the user, where the system knows one that a header can carry."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name; KeyError up to Python 3.12
+        name = ""
+    return f"{name} (serinus)" if name.isascii() and name.isprintable() and 0 < len(name) < 80 else "serinus"
 
 
 def read_weights(ctx: click.Context, param: click.Parameter, pairs: tuple[str, ...]) -> dict[str, float]:

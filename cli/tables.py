@@ -61,7 +61,7 @@ def _endpoints(endpoints: list[EndpointStatus]) -> RenderableType:
         return Text("none", style="yellow")
     lines = Text()
     for number, endpoint in enumerate(endpoints):
-        is_well = endpoint["state"] == "up" and endpoint["healthy"]
+        is_well = endpoint_in_words(endpoint) == "up"
         lines.append("\n" if number else "")
         lines.append(f"{endpoint['address']} {endpoint_in_words(endpoint)}", style="green" if is_well else "yellow")
     return lines

@@ -42,7 +42,8 @@ def endpoint_in_words(endpoint: EndpointStatus) -> str:
         busy = f", {endpoint['in_flight']} in flight" if endpoint["in_flight"] else ""
         return f"{endpoint['state']}{busy}"
     if endpoint["healthy"]:
-        return "up"
+        ejected = endpoint["ejected_workers"]
+        return f"up, but ejected by {ejected} workers" if ejected else "up"
     return "unhealthy" + (f": {endpoint['detail']}" if endpoint["detail"] else "")
 
 
