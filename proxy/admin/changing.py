@@ -1,0 +1,133 @@
+"""The views that change the live state. Each is one pure step of `proxy.core.live`, taken by the supervisor.
+
+Owns who and why of a change, conditions and dry runs. Must not change anything around the supervisor.
+
+1. An answer of 200 means that every worker serves the generation that it shows; a dry run has no ETag.
+2. A change is either made as a whole or refused with all its problems.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from config.problems import ConfigError
+from proxy.admin.asking import read_actor, read_if_match
+from proxy.admin.call import Asked, answer
+from proxy.admin.models import (
+    ActiveBody,
+    ChangeBody,
+    ChangeQuery,
+    EndpointBody,
+    EndpointStateBody,
+    Nothing,
+    RemovalQuery,
+    SplitBody,
+)
+from proxy.admin.problem import Denied
+from proxy.admin.reading import difference_answer
+from proxy.admin.services import Views
+from proxy.core.live import (
+    SALT_BYTES,
+    Change,
+    Live,
+    Problem,
+    Refused,
+    activate,
+    add_endpoint,
+    remove_endpoint,
+    set_endpoint_state,
+    set_split,
+)
+
+B = TypeVar("B", bound=ChangeBody)
+Step = Callable[[Live, Change], Live]
+
+
+async def put_split(asked: Asked[SplitBody, ChangeQuery]) -> web.Response:
+    """Set the weights."""
+    salt = secrets.token_bytes(SALT_BYTES) if asked.body.salt == "new" else None
+    return await _change(
+        asked, lambda live, change: set_split(live, asked.service, asked.body.weights, change, salt), asked.body.reason
+    )
+
+
+async def put_active(asked: Asked[ActiveBody, ChangeQuery]) -> web.Response:
+    """Switch the pool."""
+    return await _change(
+        asked, lambda live, change: activate(live, asked.service, asked.body.version, change), asked.body.reason
+    )
+
+
+async def post_endpoint(asked: Asked[EndpointBody, ChangeQuery]) -> web.Response:
+    """Add an endpoint."""
+
+    def step(live: Live, change: Change) -> Live:
+        return add_endpoint(live, asked.service, asked.version, asked.body.address, change)
+
+    return await _change(asked, step, asked.body.reason)
+
+
+async def put_endpoint_state(asked: Asked[EndpointStateBody, ChangeQuery]) -> web.Response:
+    """Set what an endpoint is for."""
+
+    def step(live: Live, change: Change) -> Live:
+        state: Any = asked.body.state  # checked by the step, beside everything else
+        return set_endpoint_state(live, asked.service, asked.version, asked.address, state, change)
+
+    return await _change(asked, step, asked.body.reason)
+
+
+async def delete_endpoint(asked: Asked[Nothing, RemovalQuery]) -> web.Response:
+    """Take an endpoint away."""
+
+    def step(live: Live, change: Change) -> Live:
+        address = live.endpoint(asked.service, asked.version, asked.address).address
+        in_flight = asked.proxy.supervisor.in_flight(asked.service, asked.version, address)
+        if in_flight and not asked.query.force:
+            message = f"{in_flight} in flight; set it to drain and wait, or remove it with ?force=true"
+            members = {"in_flight": in_flight}
+            raise Denied(409, f"{address} is not idle", (Problem("address", message),), members=members)
+        return remove_endpoint(live, asked.service, asked.version, address, change)
+
+    return await _change(asked, step, asked.query.reason)
+
+
+async def post_reload(asked: Asked[Nothing, Nothing]) -> web.Response:
+    """Read the file again; the answer is what is still not as it says."""
+    supervisor = asked.proxy.supervisor
+    try:
+        await supervisor.reload()
+    except ConfigError as exc:
+        raise Refused(422, f"{exc.file} cannot be used; nothing was changed", exc.problems) from exc
+    return difference_answer(supervisor.live)
+
+
+async def _change(asked: Asked[Any, Any], step: Step, reason: str) -> web.Response:
+    """Take a step, or say what would come of it."""
+    supervisor = asked.proxy.supervisor
+    change = Change(by=read_actor(asked.request), reason=reason, at_wall_seconds=time.time())
+    if_match = read_if_match(asked.request, supervisor.live.generation)
+    if asked.problems:
+        raise _with_more_problems(asked.problems, lambda: step(supervisor.live, change))
+    if asked.query.dry_run:
+        live, tag = step(supervisor.live, change), None
+    else:
+        live = await supervisor.change(lambda live: step(live, change), if_match=if_match)
+        tag = live.generation
+    return answer(Views(live, supervisor, asked.proxy.observations).one(asked.service), tag)
+
+
+def _with_more_problems(problems: tuple[Problem, ...], attempt: Callable[[], object]) -> Refused:
+    """The refusal of a body that has problems, with those that the step itself finds."""
+    try:
+        attempt()
+    except Refused as refused:
+        if refused.status != 422:
+            return refused
+        problems = (*problems, *refused.problems)
+    return Refused(422, "The request cannot be used", problems)

@@ -1,0 +1,173 @@
+"""Who gets in: the token, the rate of wrong tokens, and pages of other sites in a browser.
+
+Owns the decision. Must not know what is asked, except whether the call is open to everybody.
+
+1. Only digests are compared, in constant time; a token never stands in a log or an answer.
+2. After ten wrong tokens from one address within ten seconds, further ones get 429. Ten *different* ones are somebody
+   guessing: then the right one gets 429 as well, or a guess would still tell. A program that repeats an old token locks
+   nobody out of the same address.
+3. Without a token the API answers on local addresses only, whatever a reload says.
+4. A browser sends Origin with what a page of another site makes it send, and a Host which that site chose (DNS
+   rebinding): neither gets in. RFC 6454 §7.3.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import math
+import time
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from config.model import Admin, ListenAddress, TcpAddress
+from proxy.admin.problem import Denied, escaped, log
+from proxy.core.live import Refused
+
+WRONG_TOKENS: Final = 10
+WINDOW_SECONDS: Final = 10.0
+_ADDRESSES: Final = 1024  # remembered; the one that has been quiet for longest goes first
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+@dataclass(slots=True)
+class _Failures:
+    """The wrong tokens from one address."""
+
+    times: deque[float] = field(default_factory=lambda: deque(maxlen=WRONG_TOKENS))
+    digests: dict[bytes, float] = field(default_factory=dict)  # each with its first use; at most WRONG_TOKENS
+
+    def forget_before(self, instant: float) -> None:
+        while self.times and self.times[0] <= instant:
+            self.times.popleft()
+        self.digests = {digest: first for digest, first in self.digests.items() if first > instant}
+
+
+class WrongTokens:
+    """The wrong tokens of late, by address. Units: `now` is seconds of any steady clock."""
+
+    def __init__(self) -> None:
+        self._by_address: OrderedDict[str, _Failures] = OrderedDict()
+
+    def is_guessing(self, address: str, now: float) -> bool:
+        """Whether so many different tokens came from an address that even the right one proves nothing."""
+        failures = self._recent(address, now)
+        return failures is not None and len(failures.digests) >= WRONG_TOKENS
+
+    def note(self, address: str, digest: bytes, now: float) -> None:
+        """Remember a wrong token."""
+        failures = self._recent(address, now) or self._by_address.setdefault(address, _Failures())
+        self._by_address.move_to_end(address)
+        if len(self._by_address) > _ADDRESSES:
+            self._by_address.popitem(last=False)
+        failures.times.append(now)
+        if len(failures.digests) < WRONG_TOKENS:
+            failures.digests.setdefault(digest, now)
+
+    def wait(self, address: str, now: float) -> int:
+        """Seconds until another wrong token gets a plain 401 again; 0: it would now."""
+        failures = self._recent(address, now)
+        if failures is None or len(failures.times) < WRONG_TOKENS:
+            return 0
+        return max(1, math.ceil(failures.times[0] + WINDOW_SECONDS - now))
+
+    def _recent(self, address: str, now: float) -> _Failures | None:
+        failures = self._by_address.get(address)
+        if failures is not None:
+            failures.forget_before(now - WINDOW_SECONDS)
+        return failures
+
+
+class Gate:
+    """Lets a request in or raises Refused (401, 403, 429)."""
+
+    def __init__(self, address: ListenAddress) -> None:
+        self._address = address
+        self._wrong = WrongTokens()
+
+    def check(self, request: web.Request, admin: Admin, *, is_open: bool) -> None:
+        """Check a request against the configuration of now; `is_open` calls need no token.
+
+        Raises:
+            Refused: it does not get in.
+        """
+        _check_origin(request)
+        if is_open:
+            return
+        if admin.token is not None:
+            self._check_token(request, _digest(admin.token.get_secret_value()))
+        elif not self._address.is_local:
+            raise Refused(403, "This address is not local, so a token is needed, and the file has none any more")
+        else:
+            self._check_host(request)
+
+    def _check_token(self, request: web.Request, right: bytes) -> None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise _unauthorized("A token is needed: Authorization: Bearer TOKEN", "")
+        address, now, digest = request.remote or "unix", time.monotonic(), _digest(token.strip())
+        if not self._wrong.is_guessing(address, now) and hmac.compare_digest(digest, right):
+            return
+        wait = self._wrong.wait(address, now)
+        self._wrong.note(address, digest, now)
+        if wait:
+            sentence = f"Too many wrong tokens; try again in {wait} s"
+            raise Denied(429, sentence, headers={"Retry-After": str(wait)})
+        log.warning("wrong token from %s for %s %s", escaped(address), request.method, escaped(request.path))
+        raise _unauthorized("This is not the token", ', error="invalid_token"')
+
+    def _check_host(self, request: web.Request) -> None:
+        host = request.headers.get("Host")
+        if host is None or not isinstance(self._address, TcpAddress):
+            return
+        name = _split(f"http://{host}")[1]
+        if not (_is_address(name) or TcpAddress(name, 0).is_local or name == self._address.host):
+            raise Refused(403, "Without a token this API answers to IP addresses and to localhost only, as Host")
+
+
+def require_token(admin: Admin) -> None:
+    """Refuse to start where everybody could change everything. Raises ValueError."""
+    if admin.token is None and not admin.address.is_local:
+        raise ValueError(f"admin.address {admin.address} is not local: set admin.token or admin.token_file")
+
+
+def _check_origin(request: web.Request) -> None:
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return
+    parts = _split(origin)
+    default = _DEFAULT_PORTS.get(parts[0], 0)
+    own = _split(f"{parts[0]}://{request.headers.get('Host', '')}")
+    if not parts[1] or (parts[1], parts[2] or default) != (own[1], own[2] or default):
+        raise Refused(403, "Pages of other sites have no access")
+
+
+def _split(origin: str) -> tuple[str, str, int]:
+    """Scheme, host and port; empty and 0 where there is none."""
+    try:
+        parts = urlsplit(origin)
+        return parts.scheme, parts.hostname or "", parts.port or 0
+    except ValueError:
+        return "", "", 0
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def _unauthorized(sentence: str, parameter: str) -> Denied:
+    # RFC 6750 §3: the error code is for requests that brought a token.
+    return Denied(401, sentence, headers={"WWW-Authenticate": f'Bearer realm="serinus"{parameter}'})

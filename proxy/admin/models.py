@@ -1,0 +1,282 @@
+"""The shapes of bodies, queries and answers of the admin API; the OpenAPI document is made from them.
+
+Owns names and types. Must not check what depends on the live state (`proxy.core.live` does): here a weight may be any
+number and a version any text, so that all problems of a change are told at once.
+
+1. Bodies and queries are closed: an unknown key is a problem.
+2. Units: shares are ratios from 0 to 1, durations and latencies seconds, instants seconds since 1970 unless another
+   clock is named; null is "not known".
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+MAX_REASON: Final = 500
+MAX_STATS_SECONDS: Final = 900
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds a control character; one line of plain text is wanted")
+    return text
+
+
+Reason = Annotated[str, Field(max_length=MAX_REASON), AfterValidator(_printable)]
+# Checked against the live state together with everything else.
+AnyWeight = Annotated[Any, WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1e9})]
+AnyState = Annotated[str, WithJsonSchema({"type": "string", "enum": ["up", "drain", "down"]})]
+
+
+class Closed(BaseModel):
+    """A part of the interface: closed to unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+
+# --- what is asked ----------------------------------------------------------------------------------------------------
+
+
+class Nothing(Closed):
+    """No body, no query."""
+
+
+class ChangeBody(Closed):
+    """What every change may say."""
+
+    reason: Reason = ""
+    """Why; shown as the last change of the service, in events and in the log."""
+
+
+class SplitBody(ChangeBody):
+    """A new split."""
+
+    weights: dict[str, AnyWeight]
+    """The weight of each version, relative to their sum; a version that is not named gets 0."""
+    salt: Literal["new"] | None = None
+    """`new` deals the users of a sticky split anew, as each rollout does."""
+
+
+class ActiveBody(ChangeBody):
+    """A switch of pools."""
+
+    version: str
+    """The version that gets everything."""
+
+
+class EndpointBody(ChangeBody):
+    """A new endpoint."""
+
+    address: str
+    """host:port, [v6]:port or unix:/path."""
+
+
+class EndpointStateBody(ChangeBody):
+    """What an endpoint is for."""
+
+    state: AnyState
+    """up; drain: finish what is in flight, take nothing new; down: take nothing."""
+
+
+class ChangeQuery(Closed):
+    """How a change is made."""
+
+    model_config = ConfigDict(strict=False)
+
+    dry_run: bool = False
+    """Answer what would be, change nothing."""
+
+
+class RemovalQuery(ChangeQuery):
+    """How an endpoint is removed."""
+
+    force: bool = False
+    """Remove it even when requests are in flight on it."""
+    reason: Reason = ""
+    """Why; a DELETE has no body to say it in."""
+
+
+class StatsQuery(Closed):
+    """Which statistics."""
+
+    model_config = ConfigDict(strict=False)
+
+    seconds: Annotated[int, Field(ge=1, le=MAX_STATS_SECONDS)] = 60
+    """How far back."""
+    service: list[str] = []
+    """Only this service; may be repeated. Default: all."""
+
+
+# --- what is answered -------------------------------------------------------------------------------------------------
+
+
+class ChangeView(Closed):
+    """Who changed something, why and when."""
+
+    by: str
+    reason: str
+    at: float
+    generation: int
+
+
+class EndpointView(Closed):
+    """One endpoint: what an operator wants of it, and how it is."""
+
+    address: str
+    state: Literal["up", "drain", "down"]
+    healthy: bool
+    """What the active checks say."""
+    detail: str
+    """Why, in a few words."""
+    since: float | None
+    """When `healthy` last changed."""
+    in_flight: int
+    """Requests on it now, over all workers."""
+    ejected_workers: int
+    """Workers that give it nothing because real requests failed on it."""
+
+
+class VersionView(Closed):
+    """One version: its part of the traffic and how it has been doing for the last ten seconds."""
+
+    weight: float
+    target: float
+    """The share that the weights give it."""
+    actual: float | None
+    """The share that it got in the last minute; null without requests."""
+    requests_per_second: float
+    error_share: float | None
+    p50: float | None
+    p99: float | None
+    endpoints: list[EndpointView]
+
+
+class ServiceView(Closed):
+    """One service."""
+
+    name: str
+    generation: int
+    """Of the live state as a whole."""
+    split: dict[str, float]
+    """The weights."""
+    active: str | None
+    """The version that has everything, in pool mode."""
+    versions: dict[str, VersionView]
+    last_change: ChangeView
+
+
+class ServicesView(Closed):
+    """All services."""
+
+    generation: int
+    services: dict[str, ServiceView]
+
+
+class StateView(ServicesView):
+    """The live snapshot. The ETag is the generation: health and rates change without a new one."""
+
+    routes: list[dict[str, Any]]
+    """As in the file, in its order."""
+
+
+class ConfigView(Closed):
+    """The configuration in force, with defaults; secrets are masked."""
+
+    generation: int
+    config: dict[str, Any]
+
+
+class DifferenceView(Closed):
+    """One thing that is not as the file says."""
+
+    service: str
+    path: str
+    """Where in the file."""
+    file: Any
+    live: Any
+    last_change: ChangeView
+    """Of the service."""
+
+
+class ConfigDiffView(Closed):
+    """Everything that is not as the file says; what is live wins, at a restart too."""
+
+    generation: int
+    differences: list[DifferenceView]
+
+
+class SecondView(Closed):
+    """Requests of one version by the second of their arrival."""
+
+    t: int
+    requests: int
+    done: int
+    errors: int
+    aborted: int
+    in_flight: int
+    bins: dict[str, int]
+    """How many were done within each latency bin, by index into `bin_lower_bounds_seconds`; empty bins are left out."""
+
+
+class VersionStatsView(Closed):
+    """One version, second by second."""
+
+    seconds: list[SecondView]
+    in_flight: int
+    in_flight_older: int
+    """Of `in_flight`, those that arrived before the first second here."""
+
+
+class StatsView(Closed):
+    """What the controller reads."""
+
+    now: int
+    """The second that has begun, by `clock`."""
+    clock: Literal["monotonic"]
+    bin_lower_bounds_seconds: list[float]
+    services: dict[str, dict[str, VersionStatsView]]
+
+
+class ProblemItem(Closed):
+    """One thing that is wrong."""
+
+    path: str
+    """Where: `weights.cnary`; empty for the request as a whole."""
+    message: str
+    suggestion: str | None
+    """The nearest valid name."""
+    line: int | None
+    """In the file, when it is one that cannot be used."""
+    column: int | None
+
+
+class ProblemView(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str
+    problems: list[ProblemItem]
+
+
+class HealthView(Closed):
+    """The proxy is alive, or ready."""
+
+    status: Literal["alive", "ready"]
+
+
+class EventView(BaseModel):
+    """The `data` of one event. Its kind is the `event` of the stream; of `lost`, which says that some are missing, the
+    data is empty.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    at: float | None = None

@@ -1,0 +1,129 @@
+"""How the admin API says no: RFC 9457 problem details for every error, whoever raised it.
+
+Owns the translation of exceptions into answers. Must not let a traceback or the text of an unexpected exception out.
+
+1. Every answer from 400 upward has the type application/problem+json; its title depends on the status only.
+2. All problems of a request are in `problems`, each with its path and, where there is one, the nearest valid name.
+3. A line of the log never holds a control character that a client sent.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from proxy.core.live import Problem, Refused
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+log: Final = logging.getLogger("serinus.admin")
+
+# The phrases of RFC 9110 and its registry: those of http.HTTPStatus differ between versions of Python.
+TITLES: Final[Mapping[int, str]] = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    417: "Expectation Failed",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    507: "Insufficient Storage",
+}
+
+
+class Denied(Refused):
+    """A refusal that needs header fields or members of its own (RFC 9457 §3.2) in its answer."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        problems: tuple[Problem, ...] = (),
+        *,
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(status, title, problems)
+        self.headers = dict(headers or {})
+        self.members = dict(members or {})
+
+
+def escaped(text: str) -> str:
+    """Text from a client on one line of the log: without control characters, and not endless."""
+    shown = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return shown if len(shown) <= 200 else f"{shown[:197]}..."
+
+
+def as_response(refused: Refused) -> web.Response:
+    """The answer that tells a client about a refusal."""
+    headers, members = (refused.headers, refused.members) if isinstance(refused, Denied) else ({}, {})
+    content: dict[str, object] = {
+        "type": "about:blank",
+        "title": TITLES.get(refused.status, "Error"),
+        "status": refused.status,
+        "detail": refused.title,
+        "problems": [
+            {
+                "path": each.path,
+                "message": each.message,
+                "suggestion": each.suggestion,
+                "line": each.line,
+                "column": each.column,
+            }
+            for each in refused.problems
+        ],
+        **members,
+    }
+    # ASCII only: a name in a message may be anything that JSON can escape, half a surrogate pair too.
+    return web.Response(status=refused.status, headers=headers, text=json.dumps(content), content_type=MEDIA_TYPE)
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every refusal and every failure inside as a problem."""
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return as_response(refused)
+    except web.HTTPException as refused:
+        return as_response(_from_aiohttp(request, refused))
+    except Exception:
+        log.exception("%s %s failed", request.method, escaped(request.path_qs))
+        return as_response(Refused(500, "Something went wrong in the proxy; its log says what"))
+
+
+async def answer_expect(request: web.Request) -> web.StreamResponse | None:
+    """Answer `Expect` (RFC 9110 §10.1.1) before the views come in: aiohttp asks outside of all middlewares."""
+    expectation = request.headers.get("Expect", "")
+    if expectation.lower() != "100-continue":
+        return as_response(Refused(417, "Only the expectation 100-continue is known"))
+    if request.version >= (1, 1):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # nothing of the answer itself has been sent
+    return None
+
+
+def _from_aiohttp(request: web.Request, exception: web.HTTPException) -> Refused:
+    """The refusal for what aiohttp's own parts raise."""
+    if isinstance(exception, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(exception.allowed_methods))
+        sentence = f"{request.method} is not for this path; {allowed} is" if allowed else "no method is for this path"
+        return Denied(405, sentence, headers={"Allow": allowed})
+    if isinstance(exception, web.HTTPNotFound):
+        return Refused(404, "There is no such path; /openapi.json lists all of them")
+    if isinstance(exception, web.HTTPRequestEntityTooLarge):
+        return Refused(413, "The body is larger than 1 MiB")
+    return Refused(exception.status, TITLES.get(exception.status, exception.reason))

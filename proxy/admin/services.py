@@ -1,0 +1,70 @@
+"""One service as people see it: the live state beside what is known of its endpoints and how it did lately.
+
+Owns the translation into the models. Must not decide or change anything.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from proxy.admin.models import ChangeView, EndpointView, ServiceView, VersionView
+from proxy.admin.ports import Observations, Supervisor
+from proxy.core.live import Change, Live, LiveEndpoint, LiveService
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Views of services in one live state, which need not be the current one."""
+
+    live: Live
+    supervisor: Supervisor
+    observations: Observations
+
+    def every(self) -> dict[str, ServiceView]:
+        """All services."""
+        return {name: self.one(name) for name in self.live.services}
+
+    def one(self, name: str) -> ServiceView:
+        """One service. Raises Refused (404)."""
+        service = self.live.service(name)
+        actual = self.observations.actual_shares(name)
+        return ServiceView(
+            name=name,
+            generation=self.live.generation,
+            split=dict(service.weights),
+            active=service.active,
+            versions={version: self._version(name, version, service, actual) for version in service.versions},
+            last_change=change_view(service.last_change),
+        )
+
+    def _version(self, name: str, version: str, service: LiveService, actual: dict[str, float]) -> VersionView:
+        rates = self.observations.rates(name, version)
+        return VersionView(
+            weight=service.weights[version],
+            target=service.shares[version],
+            actual=actual.get(version),
+            requests_per_second=rates.per_second,
+            error_share=rates.error_share,
+            p50=rates.p50,
+            p99=rates.p99,
+            endpoints=[self._endpoint(name, version, endpoint) for endpoint in service.versions[version]],
+        )
+
+    def _endpoint(self, name: str, version: str, endpoint: LiveEndpoint) -> EndpointView:
+        place = (name, version, endpoint.address)
+        health = self.supervisor.health_of(*place)
+        return EndpointView(
+            address=endpoint.address,
+            state=endpoint.state,
+            healthy=health.healthy,
+            detail=health.detail,
+            since=time.time() - (time.monotonic() - health.since) if health.since else None,
+            in_flight=self.supervisor.in_flight(*place),
+            ejected_workers=self.supervisor.ejected_workers(*place),
+        )
+
+
+def change_view(change: Change) -> ChangeView:
+    """Who changed something, why and when."""
+    return ChangeView(by=change.by, reason=change.reason, at=change.at_wall_seconds, generation=change.generation)
