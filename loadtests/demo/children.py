@@ -68,7 +68,7 @@ class Child:
     def obituary(self) -> str:
         """How it ended, and its last words."""
         code = self.program.returncode or 0
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended by itself with exit code {code}"
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         words = self.last_words()
         return f"{self.name} ({self.program.pid}) {how}" + (f"; its last words:\n{words}" if words else "")
 

@@ -39,7 +39,7 @@ class Tally:
 
 
 class Traffic:
-    """Requests to one address until `run` is cancelled."""
+    """Requests to one address at a rate (per second; 0: none) until `run` is cancelled."""
 
     def __init__(self, url: str, rate: float) -> None:
         self.tally = Tally()
@@ -56,6 +56,8 @@ class Traffic:
                 await self._keep_pace(session, in_flight)
 
     async def _keep_pace(self, session: aiohttp.ClientSession, in_flight: asyncio.TaskGroup) -> None:
+        if not self._rate:
+            await asyncio.Event().wait()  # until cancelled
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:

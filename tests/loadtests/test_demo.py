@@ -1,0 +1,177 @@
+"""The parts of the demonstration: the service with its knobs, the traffic, the life of a child."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from loadtests.demo.children import Child
+from loadtests.demo.service import Knobs, Shop
+from loadtests.demo.traffic import Tally, Traffic
+
+# Nobody listens there: it needs root, and the port is reserved.
+NOBODY = "http://127.0.0.1:1"
+
+Client = TestClient[Any, Any]
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Client]:
+    async with TestClient(TestServer(Shop("canary").application())) as client:
+        yield client
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for tells no event
+        await asyncio.sleep(0.01)
+
+
+async def answer(shop: Client, method: str, path: str, **body: Any) -> tuple[int, Any]:
+    async with shop.request(method, path, json=body or None) as response:
+        return response.status, await response.json()
+
+
+async def test_a_service_answers_with_its_version_and_a_number(shop: Client):
+    assert await answer(shop, "GET", "/") == (200, {"version": "canary", "request": 1})
+    assert await answer(shop, "POST", "/any/path") == (200, {"version": "canary", "request": 2})
+
+
+async def test_its_knobs_make_it_fail_but_not_its_health_check(shop: Client):
+    assert await answer(shop, "PUT", "/knobs", error_rate=1) == (200, {"error_rate": 1, "delay": "0s"})
+    status, body = await answer(shop, "GET", "/")
+    assert (status, body["version"]) == (500, "canary")
+    assert (await answer(shop, "GET", "/healthz"))[0] == 200
+
+
+async def test_its_knobs_can_be_looked_at(shop: Client):
+    await answer(shop, "PUT", "/knobs", delay="1ms", error_rate="20%")
+    assert await answer(shop, "GET", "/knobs") == (200, {"error_rate": 0.2, "delay": "1ms"})
+    assert (await answer(shop, "GET", "/"))[0] in (200, 500)
+
+
+@pytest.mark.parametrize(
+    "wanted", [[], {"eror_rate": 1}, {"error_rate": 2, "delay": 1}, {"error_rate": 0.5, "delay": "x"}]
+)
+def test_knobs_are_turned_all_or_not_at_all(wanted: object):
+    knobs = Knobs()
+    with pytest.raises(ValueError, match=r"\w"):
+        knobs.turn(wanted)
+    assert knobs == Knobs()
+
+
+async def test_a_knob_that_is_none_is_refused_with_what_to_send(shop: Client):
+    status, body = await answer(shop, "PUT", "/knobs", speed=1)
+    assert (status, "error_rate" in body["error"]) == (422, True)
+
+
+async def test_traffic_counts_what_it_got_and_finishes_what_it_began(shop: Client):
+    traffic = Traffic(str(shop.make_url("/")), rate=1000)
+    running = asyncio.ensure_future(traffic.run())
+    await until(lambda: traffic.tally.requests > 20)
+    running.cancel()
+    await asyncio.wait({running})
+    answered = traffic.tally.answered["canary"]
+    assert traffic.tally == Tally(Counter(canary=answered))
+    assert (await answer(shop, "GET", "/"))[1]["request"] == answered + 1
+
+
+async def test_traffic_counts_an_answer_of_5xx_as_failed(shop: Client):
+    await answer(shop, "PUT", "/knobs", error_rate=1)
+    traffic = Traffic(str(shop.make_url("/")), rate=1000)
+    running = asyncio.ensure_future(traffic.run())
+    await until(lambda: traffic.tally.failed > 0)
+    running.cancel()
+    await asyncio.wait({running})
+    assert traffic.tally.answered == Counter()
+    assert traffic.tally.last_failure == "500 Internal Server Error"
+
+
+async def test_traffic_goes_on_when_nobody_answers():
+    traffic = Traffic(NOBODY, rate=1000)
+    running = asyncio.ensure_future(traffic.run())
+    await until(lambda: traffic.tally.failed > 2)
+    running.cancel()
+    await asyncio.wait({running})
+    assert "Connect" in traffic.tally.last_failure
+
+
+async def test_a_rate_of_0_makes_no_request(shop: Client):
+    traffic = Traffic(str(shop.make_url("/")), rate=0)
+    running = asyncio.ensure_future(traffic.run())
+    assert (await answer(shop, "GET", "/"))[1]["request"] == 1
+    assert not running.done()
+    running.cancel()
+    await asyncio.wait({running})
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+async def start(folder: Path, script: str) -> Child:
+    child = await Child.start("child", [sys.executable, "-u", "-c", script], folder)
+    await until(lambda: "ready" in child.last_words())
+    return child
+
+
+async def test_a_child_is_stopped_with_what_it_started(tmp_path: Path):
+    child = await start(
+        tmp_path,
+        "import subprocess, sys\n"
+        "grandchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print(grandchild.pid, 'ready')\n"
+        "grandchild.wait()\n",
+    )
+    grandchild = int(child.last_words().split()[0])
+    await child.stop()
+    await until(lambda: not is_alive(grandchild))
+    assert child.program.returncode == -signal.SIGTERM
+
+
+async def test_a_child_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("loadtests.demo.children._STOP_SECONDS", 0.05)
+    child = await start(
+        tmp_path,
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('ready')\ntime.sleep(60)\n",
+    )
+    await child.stop()
+    assert child.program.returncode == -signal.SIGKILL
+
+
+async def test_a_child_that_ended_by_itself_says_how_and_why(tmp_path: Path):
+    child = await start(tmp_path, "import sys\nprint('ready')\nsys.exit('the disk is full')")
+    await child.program.wait()
+    await child.stop()
+    assert child.obituary() == (
+        f"child ({child.program.pid}) ended with exit code 1; its last words:\nready\nthe disk is full"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux tells a child that its parent is gone")
+async def test_a_child_stops_when_its_parent_was_killed(tmp_path: Path):
+    parent = await start(
+        tmp_path,
+        "import asyncio, sys, pathlib\n"
+        "from loadtests.demo.children import Child\n"
+        "async def main():\n"
+        "    sleeping = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        f"    child = await Child.start('sleeper', sleeping, pathlib.Path({str(tmp_path)!r}))\n"
+        "    print(child.program.pid, 'ready')\n"
+        "    await child.program.wait()\n"
+        "asyncio.run(main())\n",
+    )
+    sleeper = int(parent.last_words().split()[0])
+    parent.program.kill()
+    await until(lambda: not is_alive(sleeper))
+    await parent.stop()
