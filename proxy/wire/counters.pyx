@@ -99,10 +99,13 @@ cdef class Slab:
         }
 
     def read_pulse(self, int slot) -> tuple:
-        """(started, in flight, chosen): the cheapest look at a version; while the first two stand still, it is quiet."""
+        """(started, in flight, chosen, unavailable): the cheapest look at a version.
+
+        While the first two stand still, it is quiet.
+        """
         self._check(slot, self.versions)
         cdef VersionBlock* v = self.version(slot)
-        return v.started, v.in_flight, v.chosen
+        return v.started, v.in_flight, v.chosen, v.unavailable
 
     def read_ring(self, int slot, uint64_t since) -> tuple:
         """(in flight, [(second, started, done), ...]) of the seconds from `since` on, as they were at one moment."""

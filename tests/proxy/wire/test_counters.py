@@ -151,11 +151,12 @@ class TestLooks:
     def test_a_pulse_moves_with_every_start_and_every_end(self, slab: Slab):
         pulses = [slab.read_pulse(1)]
         slab.choose(1, True)
+        slab.choose(1, False)
         slab.start_attempt(1, 1, NOW)
         pulses.append(slab.read_pulse(1))
         slab.end_attempt(1, 1, Outcome.OK, NOW, NOW)
         pulses.append(slab.read_pulse(1))
-        assert pulses == [(0, 0, 0), (1, 1, 1), (1, 0, 1)]
+        assert pulses == [(0, 0, 0, 0), (1, 1, 2, 1), (1, 0, 2, 1)]
 
     @given(st.lists(st.tuples(st.integers(0, 15), st.booleans()), max_size=60), st.integers(0, 16))
     def test_the_ring_shows_what_began_and_what_ended_in_each_second(

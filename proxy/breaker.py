@@ -1,0 +1,209 @@
+"""The breaker: takes a version whose requests fail out of the split within a second, without any controller.
+
+Owns the samples of the counters and the step that follows. The rule itself is `proxy.core.breaking`.
+
+1. It follows the versions of services with `breaker`, other than the stable one, while they have weight in a split. A
+   version with weight 0 and a service in pool mode have nothing that could be taken: it does not switch pools.
+2. What it has taken stays out until somebody sets the weights again. Then it counts from nothing.
+3. The reference is the stable version. Without a usable endpoint of it, nothing is taken: there is nowhere to go.
+4. What a worker counted before it died stays counted, and what it left unfinished is no failure.
+5. Its weight is taken away; where no other version has any, the stable one gets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from config.model import Breaker as Rule
+from proxy.core.breaking import Counts, LastAttempts, Trip
+from proxy.core.live import Change, Live, LiveService, Refused, set_split
+from proxy.core.outcome import Outcome
+from proxy.core.serving import EndpointHealth
+from proxy.core.slots import Slots
+from proxy.wire.counters import Slab
+
+#: Ten looks a second leave nine tenths of it to the change itself.
+PERIOD: Final = 0.1
+RETRY_PAUSE: Final = 1.0  # after a refusal
+BY: Final = "breaker"
+
+_FAILURES: Final = tuple(outcome for outcome in Outcome if outcome.is_failure)
+_log = logging.getLogger(__name__)
+
+VersionName = tuple[str, str]
+
+
+class Events(Protocol):
+    """Where it is said that a breaker has opened."""
+
+    def publish(self, kind: str, **fields: Any) -> object:
+        """Tell everybody who listens."""
+
+
+class Supervisor(Protocol):
+    """What this needs of the supervisor."""
+
+    @property
+    def live(self) -> Live:
+        """The services, versions and weights of now."""
+
+    @property
+    def slots(self) -> Slots:
+        """Where they are counted."""
+
+    @property
+    def slabs(self) -> Sequence[Slab]:
+        """The counters of each worker."""
+
+    @property
+    def events(self) -> Events:
+        """Everything that happens."""
+
+    def health_of(self, service: str, version: str, address: str) -> EndpointHealth:
+        """What is known of an endpoint."""
+
+    async def change(self, step: Callable[[Live], Live]) -> Live:
+        """Take a step on the live state; returns when every worker serves what came of it. Raises Refused."""
+
+
+class Tally:
+    """What the attempts at one place have come to since the last look, however often its counters start again."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, Counts] = {}
+
+    def since_last(self, now: Mapping[int, Counts]) -> Counts:
+        """The sum of what each slot has counted more. A slot that is new, or starts again, begins with nothing."""
+        total = Counts()
+        for slot, counts in now.items():
+            last = self._last.get(slot)
+            if last is not None and counts.attempts >= last.attempts and counts.failures >= last.failures:
+                total += counts - last
+        self._last = dict(now)
+        return total
+
+
+class _Followed:
+    """One version under a rule: its last attempts, and the looks at its own and at the reference's counters."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.attempts = LastAttempts(rule.window, rule.fails)
+        self.own = Tally()
+        self.reference = Tally()
+
+
+class Breaker:
+    """Looks at the counters and takes failing versions out, for ever."""
+
+    def __init__(self, supervisor: Supervisor, clock: Callable[[], float] = time.time) -> None:
+        self._supervisor = supervisor
+        self._clock = clock
+        self._followed: dict[VersionName, _Followed] = {}
+        self._opening: dict[VersionName, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Look ten times a second. A change that takes its time holds up nobody but its own version."""
+        try:
+            while True:
+                self.look()
+                await asyncio.sleep(PERIOD)
+        finally:
+            for task in self._opening.values():
+                task.cancel()
+
+    def look(self) -> None:
+        """Count what has ended since the last look, and begin to take out what fails."""
+        live = self._supervisor.live
+        old, self._followed = self._followed, {}
+        for service, version, rule in _guarded(live):
+            followed = old.get((service, version))
+            if followed is None or followed.rule != rule:
+                followed = _Followed(rule)
+            self._followed[service, version] = followed
+            trip = self._count(followed, service, version)
+            if trip and (service, version) not in self._opening and self._is_usable(service):
+                self._begin_to_open(service, version, trip)
+
+    def _count(self, followed: _Followed, service: str, version: str) -> Trip | None:
+        stable = self._supervisor.live.config.services[service].stable
+        own = followed.own.since_last(self._counts(service, version))
+        return followed.attempts.add(own, followed.reference.since_last(self._counts(service, stable)))
+
+    def _counts(self, service: str, version: str) -> dict[int, Counts]:
+        """What the attempts at each endpoint came to, and under slot 0 those that found none."""
+        slots, slabs = self._supervisor.slots, self._supervisor.slabs
+        slot = slots.version(service, version)
+        unavailable = sum(slab.read_pulse(slot)[3] for slab in slabs)
+        counts = {0: Counts(unavailable, unavailable)}
+        for endpoint in self._supervisor.live.services[service].versions[version]:
+            slot = slots.endpoint(service, version, endpoint.address)
+            of_workers = (slab.read_endpoint(slot)["outcomes"] for slab in slabs)
+            outcomes = [sum(column) for column in zip(*of_workers, strict=True)]
+            failures = sum(outcomes[outcome] for outcome in _FAILURES)
+            counts[slot] = Counts(failures + outcomes[Outcome.OK], failures)
+        return counts
+
+    def _is_usable(self, service: str) -> bool:
+        """Whether the stable version could take over."""
+        live = self._supervisor.live
+        stable = live.config.services[service].stable
+        return any(
+            endpoint.state == "up" and health.healthy and health.sockets
+            for endpoint in live.services[service].versions[stable]
+            for health in (self._supervisor.health_of(service, stable, endpoint.address),)
+        )
+
+    def _begin_to_open(self, service: str, version: str, trip: Trip) -> None:
+        name = service, version
+        task = self._opening[name] = asyncio.create_task(self._open(service, version, trip), name=f"breaker of {name}")
+        task.add_done_callback(lambda _: self._opening.pop(name))
+
+    async def _open(self, service: str, version: str, trip: Trip) -> None:
+        reason = f"breaker: {trip.reason}"
+        change = Change(BY, reason, self._clock())
+        try:
+            live = await self._supervisor.change(lambda live: taken_out(live, service, version, change))
+        except Refused as refused:
+            # Somebody was faster, and the version or its weight is gone; or the change cannot be made now.
+            _log.warning("cannot take %s/%s out (%s): %s", service, version, reason, refused)
+            await asyncio.sleep(RETRY_PAUSE)
+            return
+        _log.warning("took %s/%s out: %s", service, version, reason)
+        self._supervisor.events.publish(
+            BY, service=service, version=version, reason=reason, generation=live.generation,
+            attempts=trip.version.attempts, failures=trip.version.failures,
+            stable_attempts=trip.reference.attempts, stable_failures=trip.reference.failures,
+        )  # fmt: skip
+
+
+def _guarded(live: Live) -> Iterator[tuple[str, str, Rule]]:
+    """The versions that a breaker could take something from, each with its rule."""
+    for name, service in live.services.items():
+        configured = live.config.services[name]
+        if configured.breaker is None or service.active is not None:
+            continue
+        for version, weight in service.weights.items():
+            if weight > 0 and version != configured.stable:
+                yield name, version, configured.breaker
+
+
+def taken_out(live: Live, service: str, version: str, change: Change) -> Live:
+    """The live state in which a version has no weight any more.
+
+    Raises:
+        Refused: 404 for an unknown service, 409 when the version has nothing that could be taken.
+    """
+    current = live.service(service)
+    if current.active is not None or not current.weights.get(version, 0.0):
+        raise Refused(409, f"{service}/{version} has no weight any more")
+    return set_split(live, service, _weights_without(current, version, live.config.services[service].stable), change)
+
+
+def _weights_without(service: LiveService, version: str, stable: str) -> dict[str, float]:
+    rest = {name: weight for name, weight in service.weights.items() if name != version}
+    return rest if any(rest.values()) else {stable: service.weights[version]}
