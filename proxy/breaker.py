@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from config.model import Breaker as Rule
 from proxy.core.breaking import Counts, LastAttempts, Trip
-from proxy.core.live import Change, Live, LiveService, Refused, set_split
+from proxy.core.live import Change, Live, LiveEndpoint, LiveService, Refused, set_split
 from proxy.core.outcome import Outcome
 from proxy.core.serving import EndpointHealth
 from proxy.core.slots import Slots
@@ -70,11 +70,20 @@ class Supervisor(Protocol):
         """Take a step on the live state; returns when every worker serves what came of it. Raises Refused."""
 
 
+Pulses = Sequence[tuple[int, int, int, int]]
+
+
 class Tally:
-    """What the attempts at one place have come to since the last look, however often its counters start again."""
+    """What the attempts of a version have come to since the last look, however often its counters start again."""
 
     def __init__(self) -> None:
+        self._seen: tuple[Pulses, tuple[LiveEndpoint, ...]] | None = None
         self._last: dict[int, Counts] = {}
+
+    def is_quiet(self, pulses: Pulses, endpoints: tuple[LiveEndpoint, ...]) -> bool:
+        """Whether nothing has begun or ended since this was asked last: then there is nothing to read."""
+        before, self._seen = self._seen, (pulses, endpoints)
+        return before == self._seen
 
     def since_last(self, now: Mapping[int, Counts]) -> Counts:
         """The sum of what each slot has counted more. A slot that is new, or starts again, begins with nothing."""
@@ -131,22 +140,29 @@ class Breaker:
 
     def _count(self, followed: _Followed, service: str, version: str) -> Trip | None:
         stable = self._supervisor.live.config.services[service].stable
-        own = followed.own.since_last(self._counts(service, version))
-        return followed.attempts.add(own, followed.reference.since_last(self._counts(service, stable)))
+        own = self._ended(followed.own, service, version)
+        return followed.attempts.add(own, self._ended(followed.reference, service, stable))
 
-    def _counts(self, service: str, version: str) -> dict[int, Counts]:
-        """What the attempts at each endpoint came to, and under slot 0 those that found none."""
-        slots, slabs = self._supervisor.slots, self._supervisor.slabs
-        slot = slots.version(service, version)
-        unavailable = sum(slab.read_pulse(slot)[3] for slab in slabs)
+    def _ended(self, tally: Tally, service: str, version: str) -> Counts:
+        slot = self._supervisor.slots.version(service, version)
+        endpoints = self._supervisor.live.services[service].versions[version]
+        pulses = [slab.read_pulse(slot) for slab in self._supervisor.slabs]
+        if tally.is_quiet(pulses, endpoints):
+            return Counts()
+        # Those that found no endpoint were at none: slot 0.
+        unavailable = sum(pulse[3] for pulse in pulses)
         counts = {0: Counts(unavailable, unavailable)}
-        for endpoint in self._supervisor.live.services[service].versions[version]:
-            slot = slots.endpoint(service, version, endpoint.address)
-            of_workers = (slab.read_endpoint(slot)["outcomes"] for slab in slabs)
-            outcomes = [sum(column) for column in zip(*of_workers, strict=True)]
-            failures = sum(outcomes[outcome] for outcome in _FAILURES)
-            counts[slot] = Counts(failures + outcomes[Outcome.OK], failures)
-        return counts
+        for endpoint in endpoints:
+            slot = self._supervisor.slots.endpoint(service, version, endpoint.address)
+            counts[slot] = self._counts_at(slot)
+        return tally.since_last(counts)
+
+    def _counts_at(self, slot: int) -> Counts:
+        """What all attempts at one endpoint have come to."""
+        of_workers = (slab.read_endpoint(slot)["outcomes"] for slab in self._supervisor.slabs)
+        outcomes = [sum(column) for column in zip(*of_workers, strict=True)]
+        failures = sum(outcomes[outcome] for outcome in _FAILURES)
+        return Counts(failures + outcomes[Outcome.OK], failures)
 
     def _is_usable(self, service: str) -> bool:
         """Whether the stable version could take over."""

@@ -6,5 +6,5 @@ from collections.abc import Callable
 
 async def until(condition: Callable[[], object]) -> None:
     """Return as soon as the condition is true. The limit of the test ends what never happens."""
-    while not condition():
-        await asyncio.sleep(0.005)  # noqa: ASYNC110  # what is waited for does not know that it is watched
+    while not condition():  # noqa: ASYNC110  # what is waited for does not know that it is watched
+        await asyncio.sleep(0.005)
