@@ -137,12 +137,15 @@ def _name(text: str) -> str:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"not an address: {shorten(value)}; write host:port in quotes, or unix:/path")
-    if "://" in value:
-        raise ValueError(f"an address has no scheme: write {value.split('://', 1)[1].split('/')[0] or 'host:port'!r}")
     return value
 
 
 def _tcp(text: str) -> TcpAddress:
+    scheme, marker, rest = text.partition("://")
+    if marker:
+        raise ValueError(
+            f"an address has no scheme: {rest.split('/')[0] or 'host:port'!r} is enough, without {scheme}://"
+        )
     bracketed = _BRACKETED.fullmatch(text)
     host, separator, port = (bracketed[1], ":", bracketed[2]) if bracketed else text.rpartition(":")
     if not separator:

@@ -265,4 +265,4 @@ class Config(Value):
     drain_timeout: DurationOrOff = 30.0
     """How long a stopping proxy waits for requests in flight."""
     metrics: Metrics = Metrics()
-    """What /metrics shows."""
+    """The Prometheus metrics of the admin API."""

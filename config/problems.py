@@ -6,10 +6,13 @@ Owns the words of an error message. Must not know any option by name.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
 """The way to a value: keys of mappings and positions in lists."""
+
+# At difflib's own 0.6, `blue` would be taken for `stable`.
+_CLOSE: Final = 0.65
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +75,4 @@ def render_path(path: Path) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that was probably meant, if any is close."""
-    return next(iter(get_close_matches(word, list(known), n=1)), None)
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=_CLOSE)), None)

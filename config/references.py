@@ -4,12 +4,14 @@ Owns every rule that needs more than one value. Works on plain values and passes
 the models complain about that; so one slip never hides another.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from config.address import TcpAddress, parse_endpoint_address, parse_listen_address
 from config.check import default_check_name
+from config.model import Admin
 from config.problems import Complaint, Path, nearest
+from config.route import Match
 from config.values import is_off
 
 _VERSION_FIELDS: Final = ("active", "stable", "fallback")
@@ -32,11 +34,10 @@ def check_references(tree: Mapping[str, object]) -> Complaints:
 
 def _check_listeners(tree: Mapping[str, object]) -> Complaints:
     """An address listens once; port 0 is a new port each time."""
-    places: list[tuple[Path, object]] = [
-        (("listen", index, "address"), _mapping(listener).get("address"))
-        for index, listener in enumerate(_list(tree.get("listen")))
-    ]
-    places.append((("admin", "address"), _mapping(tree.get("admin")).get("address", "127.0.0.1:9900")))
+    admin = _mapping(tree.get("admin")).get("address", str(Admin().address))
+    listeners = [_mapping(listener).get("address") for listener in _list(tree.get("listen"))]
+    places: list[tuple[Path, object]] = [(("admin", "address"), admin)]
+    places += [(("listen", index, "address"), address) for index, address in enumerate(listeners)]
     taken = [(path, address) for path, address in _parsed(places, parse_listen_address) if not _is_any_port(address)]
     yield from _check_unique(taken, "{} is listened on already")
 
@@ -84,16 +85,23 @@ def _check_hash_key(path: Path, service: Mapping[str, Any]) -> Complaints:
 def _check_routes(tree: Mapping[str, object], services: Mapping[str, Any]) -> Complaints:
     if "routes" not in tree and len(services) > 1:
         yield Complaint((), "routes are needed, since there are several services")
-    first: dict[str, int] = {}
     for index, item in enumerate(_list(tree.get("routes"))):
         route, path = _mapping(item), ("routes", index)
         yield from _check_known((*path, "service"), route.get("service"), "service", services)
         versions = _mapping(_mapping(services.get(str(route.get("service")))).get("versions"))
         if versions:
             yield from _check_known((*path, "version"), route.get("version"), "version", versions)
-        match = repr(route.get("match") or {})
-        if route and first.setdefault(match, index) != index:
+    yield from _check_reached([_mapping(route) for route in _list(tree.get("routes"))])
+
+
+def _check_reached(routes: Sequence[Mapping[str, Any]]) -> Complaints:
+    """Of two routes with the same match the first one wins."""
+    first: dict[object, int] = {}
+    matches = [(("routes", index), route.get("match")) for index, route in enumerate(routes) if route]
+    for path, match in _parsed(matches, Match.model_validate):
+        if match in first:
             yield Complaint(path, f"is never reached: routes[{first[match]}] has the same match")
+        first.setdefault(match, int(path[1]))
 
 
 def _check_rollout(path: Path, rollout: Mapping[str, Any], services: Mapping[str, Any]) -> Complaints:

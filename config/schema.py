@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
-from config.model import Config
+from pydantic import TypeAdapter
+
+from config.model import Config, Value
 from config.problems import Path
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -25,7 +27,7 @@ _CONDITIONS_ON_TEXT: Final = frozenset({"pattern", "enum", "format"})
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a configuration file."""
-    schema = _with_variables(Config.model_json_schema())
+    schema = _with_variables(_with_written_defaults(Config.model_json_schema()))
     schema["$defs"]["Variable"] = _VARIABLE
     return {"$schema": DIALECT, **schema, "title": TITLE}
 
@@ -61,6 +63,26 @@ def _step(schema: Mapping[str, Any], part: str | int) -> Iterator[Mapping[str, A
     else:
         below = [schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
     yield from (candidate for candidate in below if isinstance(candidate, dict))
+
+
+def _with_written_defaults(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema with defaults as a file says them (`2s`, not 2.0); a section's are those of its options."""
+    for model in _models_below(Value):
+        part = schema if model is Config else schema["$defs"].get(model.__name__, {})
+        for name, field in model.model_fields.items():
+            option = part.get("properties", {}).get(field.alias or name, {})
+            if isinstance(field.default, Value) or field.default in {"", None}:
+                option.pop("default", None)
+            elif "default" in option:
+                written = TypeAdapter(field.rebuild_annotation()).dump_python(field.default, mode="json")
+                option["default"] = written
+    return schema
+
+
+def _models_below(model: type[Value]) -> Iterator[type[Value]]:
+    for below in model.__subclasses__():
+        yield below
+        yield from _models_below(below)
 
 
 def _with_variables(schema: Any) -> Any:

@@ -247,7 +247,7 @@ class Service(Value):
     upgrade: OneOrMore[TokenText] = ("websocket",)
     """Protocols that clients may switch to; an empty list: none."""
     forward: Forward = Forward()
-    """What the endpoints see."""
+    """How requests are passed on to the endpoints."""
     resolve_interval: Duration = 30.0
     """How often host names of endpoints are looked up again."""
 

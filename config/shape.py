@@ -51,11 +51,10 @@ def build(tree: object, folder: FilePath) -> tuple[Config | None, list[Complaint
 
 def _complaint(error: ErrorDetails, tree: object) -> Complaint:
     kind, location = error["type"], error["loc"]
+    if kind in {"missing", "extra_forbidden"}:
+        path = (*_path_in_file(location[:-1], tree), location[-1])
+        return Complaint(path, _message(error)) if kind == "missing" else _unknown_key(path)
     path = _path_in_file(location, tree)
-    if kind == "missing":
-        return Complaint((*path, location[-1]), _message(error))
-    if kind == "extra_forbidden":
-        return _unknown_key(path)
     if kind.startswith("union_tag"):
         path = (*path, error["ctx"]["discriminator"].strip("'"))
     return Complaint(path, _message(error), _nearest_word(error), at_key=location[-1:] == ("[key]",))

@@ -37,7 +37,7 @@ def test_a_listener_may_also_have_an_inherited_socket_or_any_free_port():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("http://shop:80/x", "an address has no scheme: write 'shop:80'"),
+        ("http://shop:80/x", "an address has no scheme: 'shop:80' is enough, without http://"),
         ("shop", "a port is missing: 'shop'; write host:port, or unix:/path"),
         ("::1", "an IPv6 address stands in brackets: write [::1]:8080, not '::1'"),
         ("::1:8080", "an IPv6 address stands in brackets: write [::1]:8080, not '::1:8080'"),
