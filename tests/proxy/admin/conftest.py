@@ -13,6 +13,7 @@ from proxy.admin.app import create_app
 from tests.proxy.admin.fakes import FakeObservations, FakeSupervisor
 from tests.proxy.admin.openapi_check import AnswerCheck
 
+
 @pytest.fixture
 def supervisor() -> FakeSupervisor:
     return FakeSupervisor()

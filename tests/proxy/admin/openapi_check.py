@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from aiohttp import ClientResponse
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
@@ -12,6 +12,7 @@ from proxy.admin.calls import CALLS
 from proxy.admin.openapi import document
 
 _URI = "urn:serinus:openapi"
+_PROBLEM = {"$ref": "#/components/schemas/ProblemView"}
 
 
 class AnswerCheck:
@@ -27,7 +28,9 @@ class AnswerCheck:
         operation = self._operation("GET" if method == "HEAD" else method, raw_path)
         if operation is None:
             assert response.status in {401, 403, 404, 405, 429}, f"{method} {raw_path} is not described"
-            described = {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemView"}}}}
+            described = {
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemView"}}}
+            }
         else:
             described = operation["responses"][str(response.status)]
         for name in described.get("headers", {}) if operation else ():

@@ -107,9 +107,7 @@ async def test_an_unknown_service_is_answered_with_the_nearest_name(api: Api):
     assert [(each["path"], each["suggestion"]) for each in content["problems"]] == [("service", "shop")]
 
 
-async def test_the_configuration_is_shown_with_its_defaults_and_without_its_token(
-    api: Api, supervisor: FakeSupervisor
-):
+async def test_the_configuration_is_shown_with_its_defaults_and_without_its_token(api: Api, supervisor: FakeSupervisor):
     token = "correct-horse-battery-staple"
     supervisor.live = FakeSupervisor(a_config(admin={"address": "127.0.0.1:0", "token": token})).live
 
