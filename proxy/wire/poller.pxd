@@ -67,6 +67,7 @@ cdef class Socket:
     cdef int flush(self) noexcept
     cdef void want(self, uint32_t events) noexcept
     cdef void close(self) noexcept
+    cdef void end_sending(self) noexcept
     cdef void reset(self) noexcept
     cdef ssize_t read(self, unsigned char* into, size_t size) noexcept
     cdef inline void deadline(self, int64_t at) noexcept:

@@ -31,6 +31,8 @@ cdef extern from "proxy/wire/net.h" nogil:
     void reset_on_close "serinus_reset_on_close"(int fd)
     ssize_t recv(int fd, void* into, size_t size, int flags)
     int close_fd "close"(int fd)
+    int shutdown(int fd, int how)
+    int SHUT_WR
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -366,6 +368,11 @@ cdef class Socket:
             PyMem_RawFree(self.pending)
             self.pending = NULL
             self.pending_at = self.pending_end = self.pending_size = 0
+
+    cdef void end_sending(self) noexcept:
+        """Tell the peer that nothing more comes; it may still send."""
+        if self.fd >= 0:
+            shutdown(self.fd, SHUT_WR)
 
     cdef void reset(self) noexcept:
         """Close with RST: the peer must see that what it got is not whole."""

@@ -47,7 +47,7 @@ cdef class Endpoint:
     cdef readonly bint healthy       # by the active checks
     cdef int64_t warm_from           # ns; 0: warm
     cdef list idle
-    cdef Upstream latest             # the newest one that connects
+    cdef Upstream latest             # what acquire or connect gave
     cdef int in_flight
     cdef object waiting              # deque of Taker
     cdef int64_t ejected_until       # ns; 0: not ejected

@@ -214,12 +214,14 @@ cdef class Endpoint:
             self.discard(self.idle.pop())
 
     cdef int acquire(self, Taker taker) except -1000:
-        """A connection for `taker`: 1 an idle one, 0 one that is connecting, -errno when neither can be had."""
+        """A connection for `taker`, left in `latest`: 1 an idle one, 0 one that connects, -errno when there is none."""
         cdef Upstream upstream
         if self.idle:
             upstream = <Upstream> self.idle.pop()
             upstream.state = BUSY
             upstream.taker = taker
+            upstream.deadline(0)
+            self.latest = upstream
             return 1
         return self.connect(taker)
 

@@ -1,0 +1,62 @@
+"""Ending things in an orderly way: a worker that stops, and endpoints that take nothing new.
+
+Rules:
+1. A worker that drains answers everything that it has begun or is asked on open connections, each with `Connection: close`.
+2. Idle connections may be in the middle of asking: they are closed only after a while, not at once.
+3. Long answers and tunnels of a draining endpoint get a deadline, spread so that not all clients come back in one moment.
+"""
+
+from os import urandom
+
+from libc.stdint cimport int64_t
+
+from proxy.wire.client cimport Client
+from proxy.wire.exchange cimport Exchange
+from proxy.wire.plane cimport Plane
+from proxy.wire.upstream cimport Endpoint
+
+
+cdef list _clients(Plane plane):
+    cdef int fd
+    return [plane.poller.sockets[fd] for fd in range(plane.poller.top) if isinstance(plane.poller.sockets[fd], Client)]
+
+
+def begin(Plane plane) -> None:
+    """From now on every answer ends its connection."""
+    plane.draining = True
+
+
+def close_idle(Plane plane) -> int:
+    """Close the connections that ask nothing; how many are left."""
+    cdef Client client
+    cdef int left = 0
+    for client in _clients(plane):
+        if client.exchange is None and client.held_size == 0 and client.pending_end == 0 and not client.lingering:
+            client.close()
+        else:
+            left += 1
+    return left
+
+
+def connections(Plane plane) -> int:
+    return plane.clients
+
+
+def reset_all(Plane plane) -> None:
+    """The time is over: end what is left, counted as ended by the proxy."""
+    cdef Client client
+    for client in _clients(plane):
+        client.hung_up()
+
+
+def drain_endpoints(Plane plane, slots, int64_t deadline, int64_t jitter) -> None:
+    """Give the long exchanges on these endpoints until `deadline` (ns), plus up to `jitter` each."""
+    cdef Client client
+    cdef Exchange exchange
+    cdef Endpoint endpoint
+    for client in _clients(plane):
+        exchange = client.exchange
+        if exchange is not None and exchange.endpoint is not None:
+            endpoint = exchange.endpoint
+            if endpoint.slot in slots:
+                exchange.drain(deadline + int.from_bytes(urandom(4), "little") * jitter // (1 << 32))

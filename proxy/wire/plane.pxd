@@ -1,0 +1,48 @@
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint64_t
+
+from proxy.core.routing cimport Router
+from proxy.wire.counters cimport Slab, VersionBlock
+from proxy.wire.forward cimport HeadView
+from proxy.wire.http1 cimport Head, Limits
+from proxy.wire.poller cimport Poller
+
+cdef class Record:
+    cdef int write(self, object exchange) except -1
+
+cdef class Plane:
+    cdef Poller poller
+    cdef Slab slab
+    cdef VersionBlock* nowhere       # counts requests that reached no service
+    cdef readonly int64_t generation
+    cdef Router router
+    cdef readonly list services      # by the index that routes use
+    cdef readonly dict service_index
+    cdef readonly dict endpoints     # by slot
+    cdef readonly object settings
+    cdef bytes secret
+    cdef Limits limits
+    cdef Limits answer_limits
+    cdef Limits trailer_limits
+    cdef Head head                   # of the request being scanned
+    cdef Head answer                 # of the response being scanned
+    cdef HeadView view
+    cdef unsigned char* out          # heads being written
+    cdef size_t out_size
+    cdef list spare                  # exchanges to use again
+    cdef Record log                  # None: no access log
+    cdef readonly bint draining
+    cdef int64_t head_timeout
+    cdef int64_t keepalive_timeout
+    cdef int64_t body_timeout
+    cdef int64_t write_timeout
+    cdef int clients
+    cdef int max_clients
+    cdef int max_per_peer
+    cdef dict peers                  # connections by address, while there is a limit
+    cdef list trusted
+    cdef dict trust                  # answers by address
+    cdef uint64_t random
+    cdef uint64_t next_random(self) noexcept
+    cdef int room(self, size_t size) except -1
+    cdef bint trusts(self, bytes peer) except -1

@@ -1,0 +1,23 @@
+from collections.abc import Iterable
+
+from proxy.core.snapshot import Service as ServiceSpec
+from proxy.core.snapshot import Settings, Snapshot
+from proxy.wire.counters import Slab
+from proxy.wire.poller import Poller
+from proxy.wire.service import Service
+from proxy.wire.upstream import Endpoint
+
+class Record: ...
+
+class Plane:
+    generation: int
+    services: list[Service]
+    endpoints: dict[int, Endpoint]
+    settings: Settings
+    draining: bool
+    def __init__(self, poller: Poller, slab: Slab) -> None: ...
+    def configure(self, settings: Settings) -> None: ...
+    def apply(self, snapshot: Snapshot) -> None: ...
+    def replace(self, generation: int, services: Iterable[ServiceSpec]) -> None: ...
+    def settle(self, now: int, second: bool, window: bool) -> None: ...
+    def beat(self, now: int) -> None: ...

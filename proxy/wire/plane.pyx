@@ -1,0 +1,178 @@
+"""What all connections of one worker share: the snapshot in force, the limits, and the buffers for one event.
+
+Owns the replacement of one snapshot by the next. Must not handle connections.
+
+Rules:
+1. A snapshot is applied in one step without a wait; exchanges keep the Service and Version that they began with.
+2. Endpoints are found again by slot and address, so their connections and loads outlive snapshots.
+3. `head`, `answer` and `out` hold one message during one event and nothing afterwards.
+"""
+
+import ipaddress
+from os import urandom
+
+from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint64_t
+
+from proxy.core.hashing cimport mix
+from proxy.core.routing cimport Router
+from proxy.wire.counters cimport Slab
+from proxy.wire.forward cimport HeadView
+from proxy.wire.http1 cimport MAX_FIELDS, Limits
+from proxy.wire.poller cimport Poller
+from proxy.wire.service cimport Service
+from proxy.wire.upstream cimport Endpoint, Version
+
+cdef enum:
+    HEAD_MOST = 131072      # what the poller's scratch holds from an earlier read
+    OUT_SIZE = 16384
+    TRUST_KEPT = 4096
+
+
+cdef class Record:
+    """Where finished exchanges are written down."""
+
+    cdef int write(self, object exchange) except -1:
+        return 0
+
+
+cdef int64_t _ns(double seconds):
+    return <int64_t> (seconds * 1e9)
+
+
+cdef class Plane:
+    def __init__(self, Poller poller, Slab slab):
+        self.poller = poller
+        self.slab = slab
+        self.nowhere = slab.version(0)
+        self.services = []
+        self.service_index = {}
+        self.endpoints = {}
+        self.spare = []
+        self.peers = {}
+        self.view = HeadView()
+        self.random = int.from_bytes(urandom(8), "little")
+        self.router = Router((), {})
+        self.room(OUT_SIZE)
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.out)
+
+    cdef uint64_t next_random(self) noexcept:
+        self.random += 1
+        return mix(self.random)
+
+    cdef int room(self, size_t size) except -1:
+        """Make sure that `out` holds so many bytes."""
+        cdef unsigned char* grown
+        if size > self.out_size:
+            grown = <unsigned char*> PyMem_RawRealloc(self.out, size)
+            if grown == NULL:
+                raise MemoryError
+            self.out = grown
+            self.out_size = size
+        return 0
+
+    def configure(self, settings) -> None:
+        """Take the limits and timeouts of clients. Connections see them with their next message."""
+        self.settings = settings
+        self.secret = settings.cookie_secret
+        self.limits = _limits(settings.request_line, settings.head, settings.headers)
+        self.answer_limits = _limits(settings.response_head, settings.response_head, MAX_FIELDS)
+        self.trailer_limits = _limits(settings.trailers, settings.trailers, settings.headers)
+        self.head_timeout = _ns(settings.head_timeout)
+        self.keepalive_timeout = _ns(settings.keepalive_timeout)
+        self.body_timeout = _ns(settings.body_timeout)
+        self.write_timeout = _ns(settings.write_timeout)
+        self.max_clients = settings.connections
+        self.max_per_peer = settings.connections_per_client
+        self.trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
+        self.trust = {}
+
+    cdef bint trusts(self, bytes peer) except -1:
+        """Is this address one of the trusted proxies?"""
+        if not self.trusted:
+            return False
+        answer = self.trust.get(peer)
+        if answer is None:
+            address = ipaddress.ip_address(peer.decode()) if peer else None
+            answer = address is not None and any(address in network for network in self.trusted)
+            if len(self.trust) >= TRUST_KEPT:
+                self.trust.clear()
+            self.trust[peer] = answer
+        return answer
+
+    def apply(self, snapshot) -> None:
+        """Serve from this snapshot. Raises before anything changes when it does not fit together."""
+        index = {service.name: i for i, service in enumerate(snapshot.services)}
+        router = Router(snapshot.routes, index)
+        before = {service.name: service for service in self.services}
+        services = [self._service(spec, before.get(spec.name)) for spec in snapshot.services]
+        self.router = router
+        self.services = services
+        self.service_index = index
+        self.generation = snapshot.generation
+        current = set().union(*map(_slots, snapshot.services))
+        for slot in [slot for slot in self.endpoints if slot not in current]:
+            self._retire(self.endpoints.pop(slot))
+
+    def replace(self, int64_t generation, services) -> None:
+        """Take new values of some services of the snapshot in force. Raises KeyError for an unknown one."""
+        for spec in services:
+            at = self.service_index[spec.name]
+            old = _slots(self.services[at].spec)
+            self.services[at] = self._service(spec, self.services[at])
+            for slot in old - _slots(spec):
+                self._retire(self.endpoints.pop(slot))
+        self.generation = generation
+
+    def _service(self, spec, before):
+        versions = [
+            Version(version, spec, [self._endpoint(endpoint) for endpoint in version.endpoints], self.slab)
+            for version in spec.versions
+        ]
+        return Service(spec, versions, self.secret, before)
+
+    def _endpoint(self, spec):
+        cdef Endpoint endpoint = self.endpoints.get(spec.slot)
+        if endpoint is not None and endpoint.address == spec.address:
+            endpoint.apply(spec)
+            return endpoint
+        if endpoint is not None:
+            self._retire(endpoint)
+        endpoint = self.endpoints[spec.slot] = Endpoint(self.poller, self.slab, spec)
+        return endpoint
+
+    def _retire(self, Endpoint endpoint):
+        """It takes nothing new; what it has in flight ends in its own time."""
+        endpoint.up = False
+        endpoint.close_idle()
+
+    def settle(self, int64_t now, bint second, bint window) -> None:
+        """Time has passed: end ejections; each second refill retry budgets; each window begin error shares anew."""
+        cdef Endpoint endpoint
+        for endpoint in self.endpoints.values():
+            if endpoint.ejected_until:
+                endpoint.settle(now)
+            if window:
+                endpoint.recent = endpoint.recent_failures = 0
+        if second:
+            for service in self.services:
+                service.refill()
+
+    def beat(self, int64_t now) -> None:
+        """Tell the supervisor, through shared memory, that this worker runs."""
+        self.slab.block.heartbeat_ns = now
+
+
+def _slots(spec):
+    return {endpoint.slot for version in spec.versions for endpoint in version.endpoints}
+
+
+cdef Limits _limits(size_t line, size_t head, size_t fields):
+    cdef Limits limits
+    limits.line = min(line, <size_t> HEAD_MOST)
+    limits.head = min(head, <size_t> HEAD_MOST)
+    limits.fields = min(fields, <size_t> MAX_FIELDS)
+    return limits
