@@ -7,22 +7,41 @@ import shutil
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Group
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from cli.client import DEFAULT_ADMIN
 from cli.output import Output
-from cli.shapes import ServiceStatus
+from cli.shapes import ServiceStatus, VersionStatus
 from cli.tables import draw_service, make_console
 from cli.words import duration, percent, rate
 from loadtests.demo.stage import SERVICE, Stage
 from loadtests.demo.traffic import Tally
+
+_BAR: Final = 40
+
+
+class Recent:
+    """The shares of the versions in the answers since `LOOKS` looks ago: what a change of the split moves at once."""
+
+    LOOKS: Final = 2
+
+    def __init__(self) -> None:
+        self._past: deque[Counter[str]] = deque([Counter()], maxlen=self.LOOKS)
+
+    def look(self, answered: Counter[str]) -> dict[str, float]:
+        """The shares, of which there are none while nothing was answered."""
+        new = answered - self._past[0]
+        self._past.append(answered.copy())
+        return {version: number / new.total() for version, number in new.items()}
 
 
 class View(ABC):
@@ -33,6 +52,7 @@ class View(ABC):
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._started = time.monotonic()
+        self._recent = Recent()
 
     @property
     def seconds(self) -> float:
@@ -76,8 +96,10 @@ class LineView(View):
 
     def show(self, service: ServiceStatus, tally: Tally) -> None:
         """Print the line."""
-        versions = "   ".join(_version_lines(service))
-        click.echo(f"{self.seconds:4.0f} s   {tally.requests} requests, {tally.failed} failed   {versions}")
+        now = self._recent.look(tally.answered)
+        versions = [_version_line(name, version, now.get(name)) for name, version in service["versions"].items()]
+        counts = f"{tally.requests} requests, {tally.failed} failed"
+        click.echo("   ".join([f"{self.seconds:4.0f} s", counts, *versions]))
 
     def end(self, tally: Tally) -> None:
         """Print the summary."""
@@ -96,11 +118,12 @@ class LiveView(View):
 
     def show(self, service: ServiceStatus, tally: Tally) -> None:
         """Draw the picture anew."""
-        failed = Text(f"{tally.failed} failed", style="red" if tally.failed else "green")
-        traffic = Text.assemble(f"{tally.requests} requests, ", failed, f"  {tally.last_failure}")
-        below = Text("\n".join([*_things_to_try(self._stage), "", "Ctrl-C ends it."]))
         above = Text("\n".join(_places(self._stage)) + "\n")
-        self._live.update(Group(above, draw_service(service), traffic, "", below), refresh=True)
+        below = Text("\n" + "\n".join([*_things_to_try(self._stage), "", "Ctrl-C ends it."]))
+        failed = Text(f"{tally.failed} failed", style="red" if tally.failed else "green")
+        traffic = Text.assemble(f"clients made {tally.requests} requests, ", failed, f"  {tally.last_failure}")
+        bars = _bars(list(service["versions"]), self._recent.look(tally.answered))
+        self._live.update(Group(above, draw_service(service), traffic, bars, below), refresh=True)
 
     def end(self, tally: Tally) -> None:
         """Leave the last picture, with the summary below."""
@@ -143,13 +166,21 @@ def _own_command() -> str:
     return str(place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place)
 
 
-def _version_lines(service: ServiceStatus) -> Iterator[str]:
-    for name, version in service["versions"].items():
-        yield (
-            f"{name} {percent(version['actual'])} of {percent(version['target'])}, "
-            f"{rate(version['requests_per_second'])}/s, {percent(version['error_share'])} errors, "
-            f"p50 {duration(version['p50'])}, p99 {duration(version['p99'])}"
-        )
+def _version_line(name: str, version: VersionStatus, now: float | None) -> str:
+    return (
+        f"{name} {percent(now)} now, {percent(version['actual'])} of {percent(version['target'])}, "
+        f"{rate(version['requests_per_second'])}/s, {percent(version['error_share'])} errors, "
+        f"p50 {duration(version['p50'])}, p99 {duration(version['p99'])}"
+    )
+
+
+def _bars(versions: Sequence[str], shares: Mapping[str, float]) -> Table:
+    """What clients get right now, while `actual` is of the last minute."""
+    table = Table.grid(padding=(0, 2))
+    for version in versions:
+        filled = round(shares.get(version, 0.0) * _BAR)
+        table.add_row(f"  {version}", "█" * filled + "░" * (_BAR - filled), f"{percent(shares.get(version))} now")
+    return table
 
 
 def _counts(tally: Tally) -> dict[str, Any]:

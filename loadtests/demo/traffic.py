@@ -22,15 +22,13 @@ _DEBT: Final = 1.0  # seconds: what was missed before (a suspended machine) is n
 class Tally:
     """What the client saw so far."""
 
+    requests: int = 0
+    """All that have come to an end."""
     answered: Counter[str] = field(default_factory=Counter)
-    """Good answers by version."""
+    """Answers by version, whatever their status."""
     failed: int = 0
+    """Answers of 5xx, and requests without an answer."""
     last_failure: str = ""
-
-    @property
-    def requests(self) -> int:
-        """All requests that have come to an end."""
-        return self.answered.total() + self.failed
 
     def fail(self, why: str) -> None:
         """Count a request that failed."""
@@ -71,11 +69,12 @@ class Traffic:
         try:
             async with session.get(self._url) as response:
                 body = await response.json(content_type=None)
-                if response.status < 500:
+                if "version" in body:  # else it is the proxy that answers
                     self.tally.answered[str(body["version"])] += 1
-                else:
+                if response.status >= 500:
                     self.tally.fail(f"{response.status} {response.reason}")
         except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
             self.tally.fail(f"{type(exc).__name__}: {exc}")
         finally:
+            self.tally.requests += 1
             self._free.release()

@@ -78,7 +78,7 @@ async def test_traffic_counts_what_it_got_and_finishes_what_it_began(shop: Clien
     running.cancel()
     await asyncio.wait({running})
     answered = traffic.tally.answered["canary"]
-    assert traffic.tally == Tally(Counter(canary=answered))
+    assert traffic.tally == Tally(requests=answered, answered=Counter(canary=answered))
     assert (await answer(shop, "GET", "/"))[1]["request"] == answered + 1
 
 
@@ -89,7 +89,7 @@ async def test_traffic_counts_an_answer_of_5xx_as_failed(shop: Client):
     await until(lambda: traffic.tally.failed > 0)
     running.cancel()
     await asyncio.wait({running})
-    assert traffic.tally.answered == Counter()
+    assert traffic.tally.answered["canary"] == traffic.tally.requests == traffic.tally.failed
     assert traffic.tally.last_failure == "500 Internal Server Error"
 
 
