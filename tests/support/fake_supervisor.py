@@ -35,6 +35,7 @@ class FakeSupervisor:
         self.slots = Slots(versions, endpoints)
         self.events = FakeEvents()
         self.known: dict[Name, EndpointHealth] = {}
+        self.told: list[tuple[str, bool, str]] = []  # address, healthy, detail
         fd = counters.create(workers, versions, endpoints)
         self.slabs = [Slab(fd, worker) for worker in range(workers)]
         os.close(fd)
@@ -49,6 +50,7 @@ class FakeSupervisor:
         return self.known.setdefault((service, version, address), new)
 
     def set_health(self, service: str, version: str, address: str, healthy: bool, detail: str) -> None:
+        self.told.append((address, healthy, detail))
         old = self.health_of(service, version, address)
         self.known[service, version, address] = replace(old, healthy=healthy, detail=detail)
 
