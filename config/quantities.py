@@ -122,14 +122,6 @@ DurationOrOff = Annotated[
 ]
 """Seconds; 0 is off."""
 
-Size = Annotated[
-    int,
-    PlainValidator(parse_size),
-    PlainSerializer(render_size),
-    _schema("integer", SIZE_PATTERN),
-]
-"""Bytes."""
-
 HeadSize = Annotated[
     int,
     PlainValidator(_head_size),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.load import loads
@@ -120,6 +120,11 @@ def escaped(value: Any) -> Any:
     return value.replace("${", "$${") if isinstance(value, str) else value
 
 
+# A whole configuration takes milliseconds to draw, and more on a busy machine.
+patient = settings(suppress_health_check=[HealthCheck.too_slow])
+
+
+@patient
 @given(configurations())
 def test_what_is_shown_of_a_configuration_loads_to_the_equal_one(tree: dict[str, Any]):
     config = loads(to_yaml(escaped(tree)), environ={})
@@ -166,6 +171,7 @@ def test_any_tree_loads_or_raises_config_error(tree: Any):
     assert_loads_or_explains(to_yaml(tree))
 
 
+@patient
 @given(configurations(), st.data())
 def test_nonsense_anywhere_in_a_good_file_loads_or_raises_config_error(tree: dict[str, Any], data: st.DataObject):
     part: Any = tree
