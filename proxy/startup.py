@@ -1,0 +1,50 @@
+"""What a supervisor begins with: how many workers and which live state; and what no later file can change.
+
+Must not open, start or save anything.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from config.model import Config
+from proxy.core.live import SALT_BYTES, Change, Live
+from proxy.core.overlay import from_config
+from proxy.state import Saved
+
+
+def worker_count(config: Config) -> int:
+    """How many workers to start; `auto` is one for each core that this process may use."""
+    if config.workers == "auto":
+        return max(1, min(os.cpu_count() or 1, len(os.sched_getaffinity(0))))
+    return config.workers
+
+
+def first_live(config: Config, saved: Saved | None) -> Live:
+    """The live state to begin with: the file, and what was saved laid over it, as the next generation."""
+    salts = new_salts(config)
+    if saved is None:
+        return from_config(config, {}, salts, Change("file", "", time.time(), generation=1))
+    change = Change("file", "", time.time(), generation=saved.generation + 1)
+    return from_config(config, saved.services, {**salts, **saved.salts}, change)
+
+
+def new_salts(config: Config) -> dict[str, bytes]:
+    """A random salt for each service."""
+    return {name: os.urandom(SALT_BYTES) for name in config.services}
+
+
+def needs_restart(at_start: Config, now: Config) -> list[str]:
+    """A sentence for each part of a new file that a running proxy cannot take up."""
+    parts = {
+        "listen": (at_start.listen, now.listen),
+        "workers": (worker_count(at_start), worker_count(now)),
+        "admin.address": (at_start.admin.address, now.admin.address),
+        "state_dir": (at_start.state_dir, now.state_dir),
+    }
+    return [
+        f"{name} is another one in the file now; changing it needs a restart, until then the old one stays"
+        for name, (old, new) in parts.items()
+        if old != new
+    ]

@@ -1,0 +1,293 @@
+"""The supervisor: the one place where the live state changes, and the order in which a change happens.
+
+Owns the live state, its file, the listening sockets and the crew. Must not serve a request, probe, resolve or speak
+HTTP: those who do ask it.
+
+Rules:
+1. One change at a time: step, save, serve, confirm. What cannot be saved is not served; what a worker cannot serve is
+   undone. A caller that goes away does not stop a change half-way.
+2. Whatever happens to the file or to the disk, the last good state goes on being served.
+3. What was opened before a start fails is closed by `stop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+from config.load import load
+from config.model import Config
+from proxy.child import Patience
+from proxy.core.live import Change, Live, Problem, Refused, change_of
+from proxy.core.overlay import forgotten, overlay, reconfigure
+from proxy.core.serving import EndpointHealth
+from proxy.core.slots import OutOfSlots, Slots
+from proxy.core.snapshot import SocketAddress
+from proxy.crew import Crew, Equipment, Rejected, Unconfirmed, WorkerState
+from proxy.dispatch import Dispatch
+from proxy.events import Events
+from proxy.sockets import OpenListener, close_listeners, open_listeners
+from proxy.startup import first_live, needs_restart, new_salts, worker_count
+from proxy.state import Saved, StateFolder
+from proxy.wire.counters import Slab
+
+#: -P, because the folder that the proxy is started in may hold a `config` package of its own.
+WORKER: Final = (sys.executable, "-P", "-m", "proxy.worker")
+_FULL_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """The live state and its workers. `state` belongs to it from here on; `passed` are the inherited descriptors.
+
+    Raises:
+        StateError: what was saved cannot be used.
+        OutOfSlots: there are more versions or endpoints than can be counted.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        config_path: Path,
+        state: StateFolder,
+        *,
+        passed: Mapping[int, str] | None = None,
+        command: Sequence[str] = WORKER,
+        patience: Patience | None = None,
+    ) -> None:
+        saved = state.load()
+        self.events: Final = Events()
+        self.draining = False
+        self.listeners: list[list[OpenListener]] = []
+        self.dropped: Final = tuple(forgotten(config, saved.services)) if saved is not None else ()
+        self._config_path = config_path
+        self._at_start = config
+        self._state = state
+        self._passed = passed or {}
+        self._command = command
+        self._patience = patience or Patience()
+        self._cookie_secret = saved.cookie_secret if saved is not None else os.urandom(16)
+        self._dispatch = Dispatch(first_live(config, saved), self._cookie_secret, worker_count(config))
+        self._crew: Crew | None = None
+        self._lock = asyncio.Lock()
+        self._changes: set[asyncio.Task[Live]] = set()
+
+    async def start(self) -> None:
+        """Listen and start the workers; returns when all of them serve.
+
+        Raises:
+            ListenError: an address cannot be listened on.
+            StartError: a worker does not get ready.
+        """
+        try:
+            await self._save(self.live)
+        except OSError as exc:
+            _log.warning("%s cannot be written (%s): no change will be possible until it can", self._state.path, exc)
+        self.listeners = open_listeners(
+            [listener.address for listener in self._at_start.listen], len(self.slabs), self._passed
+        )
+        dispatch = self._dispatch
+        equipment = Equipment(
+            command=self._command,
+            counters=dispatch.counters,
+            greet=dispatch.greeting,
+            heartbeat=dispatch.heartbeat,
+            bury=dispatch.bury,
+            tell=self.events.publish,
+        )
+        self._crew = Crew(equipment, [self._seat(index) for index in range(len(self.slabs))], self._patience)
+        dispatch.send_by(self._crew.send)
+        await self._crew.start()
+
+    @property
+    def live(self) -> Live:
+        """The live state."""
+        return self._dispatch.live
+
+    @property
+    def slots(self) -> Slots:
+        """Where everything is counted."""
+        return self._dispatch.slots
+
+    @property
+    def slabs(self) -> Sequence[Slab]:
+        """The counters of each worker."""
+        return self._dispatch.slabs
+
+    @property
+    def worker_states(self) -> list[WorkerState]:
+        """Every worker as it is now."""
+        return self._crew.states if self._crew is not None else []
+
+    def has_ready_worker(self) -> bool:
+        """Whether at least one worker serves."""
+        return self._crew is not None and self._crew.has_ready()
+
+    def health_of(self, service: str, version: str, address: str) -> EndpointHealth:
+        """What is known of an endpoint."""
+        return self._dispatch.known.of(service, version, address)
+
+    def in_flight(self, service: str, version: str, address: str) -> int:
+        """The requests that an endpoint of the live state is answering now."""
+        return self._dispatch.in_flight(service, version, address)
+
+    def ejected_workers(self, service: str, version: str, address: str) -> int:
+        """How many workers send an endpoint of the live state nothing because it failed them."""
+        return self._dispatch.ejected_workers(service, version, address)
+
+    def set_health(self, service: str, version: str, address: str, healthy: bool, detail: str) -> None:
+        """Note what a check has found; workers hear of it when the endpoint came up or went down."""
+        if self._dispatch.set_health((service, version, address), healthy=healthy, detail=detail):
+            place = {"service": service, "version": version, "endpoint": address}
+            self.events.publish("health", **place, healthy=healthy, detail=detail)
+
+    def set_sockets(self, service: str, version: str, address: str, sockets: tuple[SocketAddress, ...]) -> None:
+        """Note where the name of an endpoint leads; workers hear of it when that is news."""
+        self._dispatch.set_sockets((service, version, address), sockets)
+
+    async def change(self, step: Callable[[Live], Live], *, if_match: int | None = None) -> Live:
+        """Take a step; returns when every worker serves what came of it.
+
+        Raises:
+            Refused: 412 when `if_match` is not the generation any more; whatever the step says; 500 or 507 when it
+                cannot be saved or served, and nothing has changed; 503 when it is in force but a worker is not ready.
+        """
+
+        async def attempt() -> Live:
+            if if_match is not None and if_match != self.live.generation:
+                raise Refused(412, f"The live state has generation {self.live.generation}, not {if_match}")
+            return await self._commit(step(self.live))
+
+        return await self._one_at_a_time(attempt)
+
+    async def reload(self) -> list[str]:
+        """Read the file again; returns a sentence for each part of it that needs a restart.
+
+        Raises:
+            ConfigError: it cannot be used, and nothing has changed.
+            Refused: as for `change`.
+        """
+
+        async def attempt() -> Live:
+            config = await asyncio.to_thread(load, self._config_path)
+            for sentence in forgotten(config, overlay(self.live)):
+                _log.warning("%s", sentence)
+            change = Change("reload", str(self._config_path), time.time())
+            return await self._commit(reconfigure(self.live, config, change, new_salts(config)))
+
+        live = await self._one_at_a_time(attempt)
+        notices = needs_restart(self._at_start, live.config)
+        self.events.publish("reload", generation=live.generation, notices=notices)
+        return notices
+
+    def reopen_logs(self) -> None:
+        """Let every worker open its access log again."""
+        if self._crew is not None:
+            self._crew.send("reopen_logs")
+
+    async def drain(self, seconds: float) -> int:
+        """Take nothing new and let the workers finish and end; returns how many had to be killed."""
+        self.draining = True
+        self.events.publish("drain", seconds=seconds)
+        if self._crew is None:
+            return 0
+        draining = asyncio.create_task(self._crew.drain(seconds))
+        # The workers are told before the sockets are closed here: they accept what already waits in their queues.
+        await asyncio.sleep(0)
+        close_listeners(self.listeners)
+        return await draining
+
+    async def stop(self) -> None:
+        """End everything that is left, at once."""
+        self.draining = True
+        if self._crew is not None:
+            await self._crew.kill()
+        if self._changes:
+            await asyncio.wait(self._changes)
+        close_listeners(self.listeners)
+        self.events.close()
+        self._dispatch.close()
+        self._state.close()
+
+    async def _one_at_a_time(self, attempt: Callable[[], Coroutine[Any, Any, Live]]) -> Live:
+        async def locked() -> Live:
+            async with self._lock:
+                if self.draining or self._crew is None:
+                    raise Refused(503, "This proxy is not running")
+                return await attempt()
+
+        change = asyncio.create_task(locked())
+        self._changes.add(change)
+        change.add_done_callback(self._end_change)
+        return await asyncio.shield(change)
+
+    def _end_change(self, change: asyncio.Task[Live]) -> None:
+        self._changes.discard(change)
+        if not change.cancelled():
+            change.exception()  # looked at, also where the caller is gone
+
+    async def _commit(self, new: Live) -> Live:
+        old = self.live
+        try:
+            self._dispatch.make_room(new)
+            await self._save(new)
+        except OutOfSlots as exc:
+            raise Refused(507, "There is no room for the change, so it was not made", (Problem("", str(exc)),)) from exc
+        except OSError as exc:
+            status = 507 if exc.errno in _FULL_DISK else 500
+            problem = Problem("", f"{self._state.path} cannot be written: {exc.strerror or exc}")
+            raise Refused(status, "The change cannot be kept, so it was not made", (problem,)) from exc
+        try:
+            await self._serve(new)
+        except Rejected as exc:
+            await self._undo(old)
+            title = "Not every worker can serve the change, so it was undone"
+            raise Refused(500, title, (Problem("", str(exc)),)) from exc
+        except Unconfirmed as exc:
+            title = "The change is in force, but not every worker is ready to serve it"
+            raise Refused(503, title, (Problem("", str(exc)),)) from exc
+        return new
+
+    async def _undo(self, old: Live) -> None:
+        """Go back to what was served before, as the next generation."""
+        again = replace(old, generation=self.live.generation + 1)
+        self._dispatch.make_room(again)
+        try:
+            await self._save(again)
+            await self._serve(again)
+        except (OSError, Rejected, Unconfirmed) as exc:
+            _log.error("a change could not be undone everywhere: %s", exc)
+
+    async def _serve(self, live: Live) -> None:
+        assert self._crew is not None
+        sent = self._dispatch.adopt(live)
+        changes = {name: asdict(change) for name, change in change_of(live).items()}
+        self.events.publish("change", generation=live.generation, services=changes)
+        for seq in sent:
+            await self._crew.confirmed(seq)
+
+    async def _save(self, live: Live) -> None:
+        salts = {name: service.salt for name, service in live.services.items()}
+        saved = Saved(live.generation, time.time(), self._cookie_secret, salts, overlay(live))
+        await asyncio.to_thread(self._state.save, saved)
+
+    def _seat(self, index: int) -> tuple[list[int], list[str]]:
+        """The descriptors that a worker listens on, and the arguments that tell it so."""
+        fds, listeners = [], []
+        for asked, opened in zip(self._at_start.listen, self.listeners, strict=True):
+            tls = {"cert": str(asked.tls.cert), "key": str(asked.tls.key)} if asked.tls is not None else None
+            for listener in opened:
+                fd = listener.for_worker(index).fileno()
+                fds.append(fd)
+                listeners.append({"fd": fd, "name": listener.name, "tls": tls, "proxy_protocol": asked.proxy_protocol})
+        return fds, ["--listeners", json.dumps(listeners)]
