@@ -137,7 +137,7 @@ async def _locust(options: argparse.Namespace, host: str) -> Load:
     """
     with TemporaryDirectory(prefix="serinus-load-") as folder:
         counts = Path(folder) / "counts.json"
-        command = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--host", host, "--headless"]
+        command = [sys.executable, "-P", "-m", "locust", "-f", str(_LOCUSTFILE), "--host", host, "--headless"]
         command += ["--users", str(options.users), "--spawn-rate", str(options.users), "--only-summary"]
         command += ["--run-time", f"{options.seconds}s", "--stop-timeout", "10"]
         command += ["--exit-code-on-error", "0"]  # failures are judged here

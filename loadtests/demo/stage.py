@@ -30,6 +30,9 @@ VERSION_PORTS: Final[Mapping[str, int]] = {"stable": 9001, "canary": 9002}
 _READY_SECONDS: Final = 30.0
 _PROBE_SECONDS: Final = 0.05
 
+# -P: a folder named `config` or `proxy` where the demo is started must not take the place of ours.
+_PYTHON: Final = (sys.executable, "-P", "-m")
+
 _CONFIGURATION: Final = """\
 listen:
   - address: 127.0.0.1:{proxy}
@@ -86,7 +89,7 @@ class Stage:
                 children.append(child)
             configuration = folder / "serinus.yaml"
             configuration.write_text(_CONFIGURATION.format(workers=workers, **ports), encoding="utf-8")
-            child = await Child.start("proxy", [sys.executable, "-m", "cli", "proxy", "-c", str(configuration)], folder)
+            child = await Child.start("proxy", [*_PYTHON, "cli", "proxy", "-c", str(configuration)], folder)
             stack.push_async_callback(child.stop)  # first of all, so that no request loses its service
             stage = cls(configuration, ports, [*children, child])
             await stage._become_ready()
@@ -144,7 +147,7 @@ async def _is_well(session: aiohttp.ClientSession, url: str) -> bool:
 
 def _service(version: str, listener: socket.socket) -> list[str]:
     fd = str(listener.fileno())
-    return [sys.executable, "-m", "loadtests.demo.service", "--version", version, "--fd", fd]
+    return [*_PYTHON, "loadtests.demo.service", "--version", version, "--fd", fd]
 
 
 def _listen(wanted: int) -> socket.socket:
