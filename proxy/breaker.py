@@ -183,15 +183,24 @@ class Breaker:
         reason = f"breaker: {trip.reason}"
         change = Change(BY, reason, self._clock())
         try:
-            live = await self._supervisor.change(lambda live: taken_out(live, service, version, change))
+            await self._supervisor.change(lambda live: taken_out(live, service, version, change))
         except Refused as refused:
-            # Somebody was faster, and the version or its weight is gone; or the change cannot be made now.
-            _log.warning("cannot take %s/%s out (%s): %s", service, version, reason, refused)
-            await asyncio.sleep(RETRY_PAUSE)
-            return
+            # Somebody was faster, and the version or its weight is gone; or the change cannot be made now; or it is in
+            # force, and a worker that is being replaced has not confirmed it yet.
+            _log.warning("taking %s/%s out (%s): %s", service, version, reason, refused)
+            if not self._is_out(service, reason):
+                await asyncio.sleep(RETRY_PAUSE)
+                return
+        self._tell(service, version, reason, trip)
+
+    def _is_out(self, service: str, reason: str) -> bool:
+        current = self._supervisor.live.services.get(service)
+        return current is not None and (current.last_change.by, current.last_change.reason) == (BY, reason)
+
+    def _tell(self, service: str, version: str, reason: str, trip: Trip) -> None:
         _log.warning("took %s/%s out: %s", service, version, reason)
         self._supervisor.events.publish(
-            BY, service=service, version=version, reason=reason, generation=live.generation,
+            BY, service=service, version=version, reason=reason,
             attempts=trip.version.attempts, failures=trip.version.failures,
             stable_attempts=trip.reference.attempts, stable_failures=trip.reference.failures,
         )  # fmt: skip

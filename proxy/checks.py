@@ -4,7 +4,7 @@ Owns when an endpoint is probed and what is known of its health. What a probe is
 `proxy.core.health`.
 
 1. It follows the live state: an endpoint is probed from the moment it is there until it is gone, whatever its weight
-   and its state. An endpoint that is not checked any more counts as healthy.
+   and its state. Whether it counts as well before its first probe, the supervisor knows.
 2. First probes of endpoints that are up are spread over an interval, those of endpoints that are not come at once. At
    most `at_once` probes run side by side.
 3. While our own process stands still, answers wait unread: a probe that failed over such a stall tells nothing.
@@ -16,12 +16,12 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from config.model import Health as Check
 from proxy.chores import Chores
-from proxy.core.health import Health, Thresholds, probed, started
+from proxy.core.health import Health, Thresholds, probed, unprobed
 from proxy.core.live import Live
 from proxy.core.serving import EndpointHealth
 from proxy.probes import Probed, probe
@@ -91,9 +91,7 @@ class Prober:
         self._places = asyncio.Semaphore(at_once)
         self._stalls = Stalls()
         self._chores: Chores[EndpointName, Check] = Chores(self._watch)
-        self._known: set[EndpointName] = set()
-        self._checked: dict[EndpointName, Health] = {}
-        self._is_boot = True
+        self._health: dict[EndpointName, Health] = {}
 
     async def run(self) -> None:
         """Probe until it is cancelled."""
@@ -111,26 +109,15 @@ class Prober:
 
     def _follow(self, live: Live) -> None:
         checks = _checks(live)
-        wanted = {name: check for name, check in checks.items() if check is not None}
-        for name in self._checked.keys() - wanted.keys():
-            del self._checked[name]
-            if name in checks:
-                self._supervisor.set_health(*name, True, "not checked")
-        for name in wanted.keys() - self._checked.keys():
-            # What was served unchecked until now goes on being served until it fails.
-            is_old = self._is_boot or name in self._known
-            self._begin(name, started(at_boot=is_old, optimistic=wanted[name].optimistic or not self._is_boot))
-        self._known, self._is_boot = set(checks), False
-        self._chores.follow(wanted)
+        self._health = {name: self._health.get(name) or self._unprobed(name) for name in checks}
+        self._chores.follow(checks)
 
-    def _begin(self, name: EndpointName, health: Health) -> None:
-        self._checked[name] = health
-        if self._supervisor.health_of(*name).healthy != health.is_up:
-            self._supervisor.set_health(*name, health.is_up, "not probed yet")
+    def _unprobed(self, name: EndpointName) -> Health:
+        return unprobed(counts_as_well=self._supervisor.health_of(*name).healthy)
 
     async def _watch(self, name: EndpointName, check: Check) -> None:
         """Probe one endpoint for as long as it is there."""
-        if self._checked[name].is_up:
+        if self._health[name].is_up:
             await asyncio.sleep(self._draw(0, check.interval))
         while True:
             due = time.monotonic() + check.interval * self._draw(1 - check.jitter, 1 + check.jitter)
@@ -152,9 +139,9 @@ class Prober:
     def _judge(self, name: EndpointName, check: Check, result: Probed) -> None:
         if result.good is None:
             return
-        old = self._checked[name]
+        old = self._health[name]
         new = probed(old, "good" if result.good else "bad", Thresholds(check.rise, check.fall))
-        self._checked[name] = new
+        self._health[name] = new
         known = self._supervisor.health_of(*name)
         detail = result.detail + _progress(new, check)
         if (known.healthy, known.detail) != (new.is_up, detail):
@@ -167,11 +154,12 @@ def _progress(health: Health, check: Check) -> str:
     return f" ({health.against} of {needed})" if health.against else ""
 
 
-def _checks(live: Live) -> Mapping[EndpointName, Check | None]:
-    """Every endpoint, and how it is checked."""
+def _checks(live: Live) -> dict[EndpointName, Check]:
+    """Every endpoint that is checked, and how."""
     return {
-        (name, version, endpoint.address): live.config.services[name].health
+        (name, version, endpoint.address): check
         for name, service in live.services.items()
+        if (check := live.config.services[name].health) is not None
         for version, endpoints in service.versions.items()
         for endpoint in endpoints
     }

@@ -6,7 +6,7 @@ Rules:
 1. A probe without a result (our own process stood still) is no event: it changes nothing.
 2. An endpoint that was never seen well is not healthy, and its first good probe makes it so; after that it takes `rise`
    or `fall` probes in a row to turn (HAProxy's `init-state down`).
-3. What was in the file at start may count as up before its first probe: an optimistic start serves at once.
+3. What counts as well before its first probe, `proxy.core.endpoints` says.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class Health:
         return self.status is Status.UP
 
 
-def started(*, at_boot: bool, optimistic: bool) -> Health:
+def unprobed(*, counts_as_well: bool) -> Health:
     """The health of an endpoint before its first probe."""
-    return Health(Status.UP if at_boot and optimistic else Status.STARTING)
+    return Health(Status.UP if counts_as_well else Status.STARTING)
 
 
 def probed(health: Health, probe: Probe, thresholds: Thresholds) -> Health:

@@ -65,7 +65,7 @@ async def test_a_failing_version_is_taken_out_and_the_reason_is_told():
     assert guarded.weights == TAKEN
     change = Change("breaker", "breaker: 5 of the last 20 requests failed", 1_700_000_000.0, 2)
     assert guarded.supervisor.live.services["shop"].last_change == change
-    told = {"service": "shop", "version": "canary", "reason": change.reason, "generation": 2}
+    told = {"service": "shop", "version": "canary", "reason": change.reason}
     numbers = {"attempts": 20, "failures": 5, "stable_attempts": 50, "stable_failures": 0}
     assert guarded.supervisor.events.published == [(BY, told | numbers)]
 
@@ -225,6 +225,19 @@ class TestARefusal:
         monkeypatch.setattr(guarded.supervisor, "change", change)
         await guarded.see(BAD)
         assert guarded.weights == TAKEN
+
+    async def test_one_that_is_in_force_all_the_same_is_told(self, monkeypatch: pytest.MonkeyPatch):
+        guarded = Guarded()
+        change = guarded.supervisor.change
+
+        async def not_confirmed(step: Callable[[Live], Live]) -> Live:
+            await change(step)
+            raise Refused(503, "not every worker is ready")
+
+        monkeypatch.setattr(guarded.supervisor, "change", not_confirmed)
+        await guarded.see(*[BAD] * 5)
+        assert guarded.weights == TAKEN
+        assert [kind for kind, _ in guarded.supervisor.events.published] == [BY]
 
     def test_a_version_whose_weight_is_gone_meanwhile_is_left_alone(self):
         for live in (activate(a_shop(), "shop", "stable", NEVER), set_split(a_shop(), "shop", {"stable": 1}, NEVER)):

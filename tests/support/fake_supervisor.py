@@ -2,19 +2,18 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from proxy.core.endpoints import EndpointTable
 from proxy.core.live import Live
 from proxy.core.outcome import Outcome
-from proxy.core.serving import EndpointHealth, literal_sockets
+from proxy.core.serving import EndpointHealth
 from proxy.core.slots import Slots
 from proxy.core.snapshot import SocketAddress
 from proxy.wire import counters
 from proxy.wire.counters import Slab
 from tests.support.lives import a_live
-
-Name = tuple[str, str, str]
 
 
 @dataclass
@@ -31,14 +30,24 @@ class FakeSupervisor:
     """Takes steps at once; `workers` slabs of counters that tests write as workers do."""
 
     def __init__(self, live: Live | None = None, workers: int = 1, versions: int = 64, endpoints: int = 128) -> None:
-        self.live = a_live() if live is None else live
+        self.known = EndpointTable()
+        self._live = a_live() if live is None else live
+        self.known.follow(self._live, 0.0, at_start=True)
         self.slots = Slots(versions, endpoints)
         self.events = FakeEvents()
-        self.known: dict[Name, EndpointHealth] = {}
         self.told: list[tuple[str, bool, str]] = []  # address, healthy, detail
         fd = counters.create(workers, versions, endpoints)
         self.slabs = [Slab(fd, worker) for worker in range(workers)]
         os.close(fd)
+
+    @property
+    def live(self) -> Live:
+        return self._live
+
+    @live.setter
+    def live(self, live: Live) -> None:
+        self._live = live
+        self.known.follow(live, 0.0)
 
     async def change(self, step: Callable[[Live], Live], *, if_match: int | None = None) -> Live:
         assert if_match is None
@@ -46,17 +55,14 @@ class FakeSupervisor:
         return self.live
 
     def health_of(self, service: str, version: str, address: str) -> EndpointHealth:
-        new = EndpointHealth(True, sockets=literal_sockets(address))
-        return self.known.setdefault((service, version, address), new)
+        return self.known.of(service, version, address)
 
     def set_health(self, service: str, version: str, address: str, healthy: bool, detail: str) -> None:
         self.told.append((address, healthy, detail))
-        old = self.health_of(service, version, address)
-        self.known[service, version, address] = replace(old, healthy=healthy, detail=detail)
+        self.known.set_health((service, version, address), 0.0, healthy=healthy, detail=detail)
 
     def set_sockets(self, service: str, version: str, address: str, sockets: tuple[SocketAddress, ...]) -> None:
-        old = self.health_of(service, version, address)
-        self.known[service, version, address] = replace(old, sockets=sockets)
+        self.known.set_sockets((service, version, address), sockets)
 
     def attempt(
         self,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.health import TRANSITIONS, Health, Probe, Status, Thresholds, probed, started
+from proxy.core.health import TRANSITIONS, Health, Probe, Status, Thresholds, probed, unprobed
 
 probes = st.lists(st.sampled_from(["good", "bad"]), max_size=40)
 thresholds = st.builds(Thresholds, rise=st.integers(1, 5), fall=st.integers(1, 5))
@@ -33,17 +33,12 @@ def transcript(health: Health, letters: str, rise: int = 2, fall: int = 3) -> st
     ],
 )
 def test_a_new_endpoint(seen: str, becomes: str):
-    assert transcript(started(at_boot=False, optimistic=True), seen) == becomes
+    assert transcript(unprobed(counts_as_well=False), seen) == becomes
 
 
-def test_an_optimistic_start_counts_as_up_until_it_has_failed_enough():
-    assert started(at_boot=True, optimistic=True).is_up
-    assert transcript(started(at_boot=True, optimistic=True), "bbbgg") == "uudd" + "u"
-
-
-@pytest.mark.parametrize(("at_boot", "optimistic"), [(True, False), (False, True), (False, False)])
-def test_any_other_start_is_down(at_boot: bool, optimistic: bool):
-    assert not started(at_boot=at_boot, optimistic=optimistic).is_up
+def test_an_endpoint_that_counts_as_well_does_so_until_it_has_failed_enough():
+    assert unprobed(counts_as_well=True).is_up
+    assert transcript(unprobed(counts_as_well=True), "bbbgg") == "uuddu"
 
 
 def test_the_table_names_every_status():
@@ -51,9 +46,9 @@ def test_the_table_names_every_status():
 
 
 @given(st.booleans(), probes, thresholds)
-def test_it_turns_exactly_after_enough_probes_in_a_row(boot: bool, seen: list[Probe], limits: Thresholds):
+def test_it_turns_exactly_after_enough_probes_in_a_row(well: bool, seen: list[Probe], limits: Thresholds):
     """The run of equal probes at the end of what was seen is compared with the threshold, one probe at a time."""
-    history = [started(at_boot=boot, optimistic=True)]
+    history = [unprobed(counts_as_well=well)]
     run = 0
     for i, probe in enumerate(seen):
         old = history[-1]
@@ -71,7 +66,7 @@ def test_it_turns_exactly_after_enough_probes_in_a_row(boot: bool, seen: list[Pr
 
 @given(probes, thresholds)
 def test_nothing_returns_to_the_start(seen: list[Probe], limits: Thresholds):
-    health = started(at_boot=False, optimistic=False)
+    health = unprobed(counts_as_well=False)
     statuses = [health.status]
     for probe in seen:
         health = probed(health, probe, limits)
