@@ -43,6 +43,7 @@ cdef class Asking(Taker):
     cdef Stage stage
     cdef bint attempting             # an attempt is open in the counters
     cdef int64_t began               # ns; the request's head was complete
+    cdef int64_t ended               # ns; set when it is written down
     cdef int64_t attempt_began
     cdef int64_t attempt_total       # of finished attempts, for the log
     cdef int64_t total_at            # ns; 0: no limit

@@ -619,5 +619,6 @@ cdef class Asking(Taker):
             version.block.bytes_in += self.request_bytes
             version.block.bytes_out += self.answer_bytes
         if self.plane.log is not None:
+            self.ended = now
             self.plane.log.write(self)
         return self.client.exchange_ended(keep, linger)

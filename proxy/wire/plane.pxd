@@ -43,6 +43,7 @@ cdef class Plane:
     cdef list trusted
     cdef dict trust                  # answers by address
     cdef uint64_t random
+    cdef uint64_t dropped
     cdef uint64_t next_random(self) noexcept
     cdef int room(self, size_t size) except -1
     cdef bint trusts(self, bytes peer) except -1

@@ -9,7 +9,7 @@ Rules:
 """
 
 import ipaddress
-from os import urandom
+from os import getpid, urandom
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
 from libc.stddef cimport size_t
@@ -164,6 +164,12 @@ cdef class Plane:
     def beat(self, int64_t now) -> None:
         """Tell the supervisor, through shared memory, that this worker runs."""
         self.slab.block.heartbeat_ns = now
+        self.slab.block.pid = getpid()
+
+    def count_dropped(self, uint64_t lines) -> None:
+        """Show how many access log lines were dropped; what an earlier process of this slab dropped stays in."""
+        self.slab.block.log_dropped += lines - self.dropped
+        self.dropped = lines
 
 
 def _slots(spec):

@@ -1,0 +1,52 @@
+"""What a client is told when the proxy itself answers: one response, whole, as bytes.
+
+Rules:
+1. `Proxy-Status` says that it was us and why (RFC 9209); the request id is in the head and in the body.
+2. JSON for who accepts it (RFC 9457 problem details), plain text for everybody else.
+3. Nothing of the request is repeated in it.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from proxy.core.outcome import FAULTS, Reason
+
+RETRY_AFTER = 1  # seconds; a 503 of ours is short-lived: a queue, a drain, an endpoint that comes back
+
+
+def render(reason: Reason, request_id: str, *, wants_json: bool, head_only: bool, close: bool) -> bytes:
+    """The response for a reason whose fault has a status. Raises KeyError for a reason that does not exist."""
+    fault = FAULTS[Reason(reason)]
+    title = HTTPStatus(fault.status).phrase if fault.status != 499 else "Client Closed Request"
+    if wants_json:
+        kind = "application/problem+json"
+        document = {
+            "type": "about:blank",
+            "title": title,
+            "status": fault.status,
+            "detail": fault.sentence,
+            "reason": Reason(reason).label,
+            "request_id": request_id,
+        }
+        body = json.dumps(document).encode() + b"\n"
+    else:
+        kind = "text/plain; charset=utf-8"
+        body = f"{fault.status} {title}: {fault.sentence}\nrequest id: {request_id or '-'}\n".encode()
+    lines = [
+        f"HTTP/1.1 {fault.status} {title}",
+        "Server: serinus",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        f"Proxy-Status: serinus; error={fault.error or 'proxy_internal_response'}",
+    ]
+    if request_id:
+        lines.append(f"X-Request-Id: {request_id}")
+    if fault.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        lines.append(f"Retry-After: {RETRY_AFTER}")
+    if fault.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        lines.append("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+    lines.append("Connection: close" if close else "Connection: keep-alive")
+    head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+    return head if head_only else head + body
