@@ -19,7 +19,7 @@ from aiohttp import web
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.admin.models import Closed, Nothing
+from proxy.admin.models import Closed, Nothing, is_one_line
 from proxy.core.live import Problem, Refused, nearest
 
 M = TypeVar("M", bound=Closed)
@@ -81,8 +81,8 @@ def read_query(request: web.Request, model: type[M]) -> M:
 def read_actor(request: web.Request) -> str:
     """Who asks for a change. Raises Refused (422)."""
     actor = request.headers.get("X-Serinus-Actor", "admin api")
-    if not (0 < len(actor) <= MAX_ACTOR and actor.isprintable()):
-        message = f"must be 1 to {MAX_ACTOR} printable characters"
+    if not (0 < len(actor) <= MAX_ACTOR and is_one_line(actor)):
+        message = f"must be 1 to {MAX_ACTOR} characters, none of them a control character"
         raise Refused(422, "The actor cannot be used", (Problem("X-Serinus-Actor", message),))
     return actor
 
@@ -97,7 +97,7 @@ def read_if_match(request: web.Request, generation: int) -> int | None:
     if tags is None or "*" in tags:
         return None
     if str(generation) not in tags:
-        raise Refused(412, f"The live state has generation {generation}, not {' or '.join(sorted(tags)) or 'that'}")
+        raise Refused(412, f"The live state has generation {generation}, which If-Match does not name")
     return generation
 
 

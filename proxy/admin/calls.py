@@ -18,6 +18,7 @@ from proxy.admin.models import (
     EndpointStateBody,
     EventView,
     HealthView,
+    ReloadView,
     RemovalQuery,
     ServicesView,
     ServiceView,
@@ -117,8 +118,8 @@ CALLS: Final[tuple[Call[Any, Any], ...]] = (
         "/v1/reload",
         changing.post_reload,
         "Read the file again",
-        answer=ConfigDiffView,
-        errors=(409, 503, 507),
+        answer=ReloadView,
+        errors=(503, 507),
         has_tag=True,
     ),
     Call(

@@ -25,11 +25,12 @@ from proxy.admin.models import (
     EndpointBody,
     EndpointStateBody,
     Nothing,
+    ReloadView,
     RemovalQuery,
     SplitBody,
 )
 from proxy.admin.problem import Denied
-from proxy.admin.reading import difference_answer
+from proxy.admin.reading import differences
 from proxy.admin.services import Views
 from proxy.core.live import (
     SALT_BYTES,
@@ -101,10 +102,12 @@ async def post_reload(asked: Asked[Nothing, Nothing]) -> web.Response:
     """Read the file again; the answer is what is still not as it says."""
     supervisor = asked.proxy.supervisor
     try:
-        await supervisor.reload()
+        notices = await supervisor.reload()
     except ConfigError as exc:
         raise Refused(422, f"{exc.file} cannot be used; nothing was changed", exc.problems) from exc
-    return difference_answer(supervisor.live)
+    live = supervisor.live
+    content = ReloadView(generation=live.generation, differences=differences(live), notices=list(notices))
+    return answer(content, live.generation)
 
 
 async def _change(asked: Asked[Any, Any], step: Step, reason: str) -> web.Response:

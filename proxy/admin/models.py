@@ -10,6 +10,7 @@ number and a version any text, so that all problems of a change are told at once
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
@@ -18,13 +19,25 @@ MAX_REASON: Final = 500
 MAX_STATS_SECONDS: Final = 900
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
+# Control characters and separators of lines; half a surrogate pair is what a header that is not UTF-8 is read as.
+ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*$"
+_ONE_LINE: Final = re.compile(ONE_LINE.removesuffix("$"))
+
+
+def is_one_line(text: str) -> bool:
+    """Whether text can stand in a line of a log, a terminal or an event as it is."""
+    return _ONE_LINE.fullmatch(text) is not None
+
+
+def _one_line(text: str) -> str:
+    if not is_one_line(text):
         raise ValueError("holds a control character; one line of plain text is wanted")
     return text
 
 
-Reason = Annotated[str, Field(max_length=MAX_REASON), AfterValidator(_printable)]
+Reason = Annotated[
+    str, Field(max_length=MAX_REASON, json_schema_extra={"pattern": ONE_LINE}), AfterValidator(_one_line)
+]
 # Checked against the live state together with everything else.
 AnyWeight = Annotated[Any, WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1e9})]
 AnyState = Annotated[str, WithJsonSchema({"type": "string", "enum": ["up", "drain", "down"]})]
@@ -207,6 +220,13 @@ class ConfigDiffView(Closed):
 
     generation: int
     differences: list[DifferenceView]
+
+
+class ReloadView(ConfigDiffView):
+    """The file is in force, as far as nothing that is live differs from it."""
+
+    notices: list[str]
+    """What of it needs a restart."""
 
 
 class SecondView(Closed):

@@ -15,7 +15,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from proxy.admin.asking import MAX_ACTOR
 from proxy.admin.call import EVENT_STREAM, JSON, Call
-from proxy.admin.models import ChangeQuery, Nothing, ProblemView
+from proxy.admin.models import ONE_LINE, ChangeQuery, Nothing, ProblemView
 from proxy.admin.problem import MEDIA_TYPE, TITLES
 
 _REF: Final = "#/components/schemas/{model}"
@@ -35,7 +35,7 @@ _HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "Last-Event-ID": ("The event that was seen last", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
     "X-Serinus-Actor": (
         "Who asks; shown as the last change",
-        {"type": "string", "minLength": 1, "maxLength": MAX_ACTOR},
+        {"type": "string", "minLength": 1, "maxLength": MAX_ACTOR, "pattern": ONE_LINE},
     ),
 }
 

@@ -39,8 +39,8 @@ class Supervisor(Protocol):
             Refused: the step cannot be taken (404, 409, 412, 422), not now (503), or not be kept (507).
         """
 
-    async def reload(self) -> None:
-        """Read the file again.
+    async def reload(self) -> Collection[str]:
+        """Read the file again; returns sentences about what of it needs a restart.
 
         Raises:
             ConfigError: it cannot be used; nothing has changed.

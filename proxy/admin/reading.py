@@ -59,18 +59,18 @@ async def get_config(asked: Asked[Nothing, Nothing]) -> web.Response:
 
 async def get_config_diff(asked: Asked[Nothing, Nothing]) -> web.Response:
     """What is live beside what the file says."""
-    return difference_answer(asked.proxy.supervisor.live)
+    live = asked.proxy.supervisor.live
+    return answer(ConfigDiffView(generation=live.generation, differences=differences(live)), live.generation)
 
 
-def difference_answer(live: Live) -> web.Response:
-    """What is live beside what the file says, as an answer."""
-    differences = [
+def differences(live: Live) -> list[DifferenceView]:
+    """What is live beside what the file says."""
+    return [
         DifferenceView(
             service=each.service, path=each.path, file=each.file, live=each.live, last_change=change_view(each.change)
         )
         for each in difference(live)
     ]
-    return answer(ConfigDiffView(generation=live.generation, differences=differences), live.generation)
 
 
 async def get_stats(asked: Asked[Nothing, StatsQuery]) -> web.Response:

@@ -59,10 +59,18 @@ class Api:
         return response.status, content
 
 
+@pytest.fixture(scope="session")
+def answer_check() -> AnswerCheck:
+    return AnswerCheck()
+
+
 @pytest.fixture
 async def api(
-    supervisor: FakeSupervisor, observations: FakeObservations, registry: CollectorRegistry
+    supervisor: FakeSupervisor,
+    observations: FakeObservations,
+    registry: CollectorRegistry,
+    answer_check: AnswerCheck,
 ) -> AsyncIterator[Api]:
     app = create_app(supervisor, observations, registry, ping_seconds=0.01)
     async with TestClient(TestServer(app)) as client:
-        yield Api(client, AnswerCheck())
+        yield Api(client, answer_check)

@@ -27,6 +27,7 @@ class FakeSupervisor:
         self.events = Events(lambda: 1_700_000_000.0)
         self.workers_ready = 1
         self.file: Config | ConfigError = self.live.config
+        self.notices = ("workers has changed: restart the proxy",)
         self.failure: Exception | None = None
         self.health: dict[Place, EndpointHealth] = {}
         self.busy: dict[Place, int] = {}
@@ -48,10 +49,11 @@ class FakeSupervisor:
             self.events.publish("change", generation=changed.generation)
             return changed
 
-    async def reload(self) -> None:
+    async def reload(self) -> tuple[str, ...]:
         if isinstance(self.file, ConfigError):
             raise self.file
         self.live = reconfigure(self.live, self.file, Change("file", "reload", 0.0), salts(self.file))
+        return self.notices
 
     def health_of(self, service: str, version: str, address: str) -> EndpointHealth:
         known = EndpointHealth(healthy=True, sockets=literal_sockets(address))

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from aiohttp import ClientResponse
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 

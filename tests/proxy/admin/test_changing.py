@@ -31,6 +31,13 @@ async def test_a_split_answers_with_the_service_that_is_served_now(api: Api, sup
     assert change == {"by": "kim", "reason": "looks well", "generation": 2}
 
 
+@pytest.mark.parametrize("text", ["größer", "👩‍💻 said so", "a\u00a0b", "ใช้ได้", '"quoted"'])
+async def test_a_reason_and_a_name_may_be_of_any_language(api: Api, text: str):
+    headers = {"X-Serinus-Actor": text}
+    _, shop = await api.ask("PUT", SPLIT, json={"weights": {"stable": 1}, "reason": text}, headers=headers)
+    assert (shop["last_change"]["by"], shop["last_change"]["reason"]) == (text, text)
+
+
 async def test_a_change_without_a_name_is_one_of_the_admin_api(api: Api):
     _, shop = await api.ask("PUT", SPLIT, json={"weights": {"stable": 1}})
     assert (shop["last_change"]["by"], shop["last_change"]["reason"]) == ("admin api", "")
@@ -210,7 +217,7 @@ async def test_what_is_not_there_is_named_with_the_nearest_that_is(
     assert (answered, content["problems"][0]["suggestion"]) == (status, suggestion)
 
 
-@pytest.mark.parametrize("actor", ["", "x" * 101, "a\tb"])
+@pytest.mark.parametrize("actor", ["", "x" * 101, "a\tb", "\u2028", "\x85"])
 async def test_a_name_that_cannot_be_shown_is_refused(api: Api, supervisor: FakeSupervisor, actor: str):
     headers = {"X-Serinus-Actor": actor}
     status, content = await api.problem("PUT", SPLIT, json={"weights": {"stable": 1}}, headers=headers)
@@ -233,6 +240,7 @@ async def test_a_reload_takes_the_file_and_shows_what_is_live_beside_it(api: Api
     response, content = await api.ask("POST", "/v1/reload")
     assert (response.status, response.headers["ETag"]) == (200, '"3"')
     assert [each["path"] for each in content["differences"]] == ["services.cart.split"]
+    assert content["notices"] == ["workers has changed: restart the proxy"]
     assert (await api.get("/v1/services/shop"))["split"] == {"stable": 0.0, "canary": 1.0}
 
 

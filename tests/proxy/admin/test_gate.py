@@ -23,11 +23,13 @@ def supervisor() -> FakeSupervisor:
 
 
 @pytest.fixture
-async def open_api(observations: FakeObservations, registry: CollectorRegistry) -> AsyncIterator[Api]:
+async def open_api(
+    observations: FakeObservations, registry: CollectorRegistry, answer_check: AnswerCheck
+) -> AsyncIterator[Api]:
     """An API on a local address without a token."""
     app = create_app(FakeSupervisor(), observations, registry)
     async with TestClient(TestServer(app)) as client:
-        yield Api(client, AnswerCheck())
+        yield Api(client, answer_check)
 
 
 def bearer(token: str) -> dict[str, str]:
