@@ -51,10 +51,10 @@ class Supervisor(Protocol):
         """What is known of an endpoint; of one that is not there, what a new one begins with."""
 
     def in_flight(self, service: str, version: str, address: str) -> int:
-        """Requests on an endpoint, over all workers; 0 for one that is not there."""
+        """Requests on an endpoint of `live`, over all workers."""
 
     def ejected_workers(self, service: str, version: str, address: str) -> int:
-        """Workers that give an endpoint nothing because real requests failed on it."""
+        """Workers that give an endpoint of `live` nothing because real requests failed on it."""
 
 
 class Observations(Protocol):

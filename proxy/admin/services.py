@@ -54,15 +54,24 @@ class Views:
     def _endpoint(self, name: str, version: str, endpoint: LiveEndpoint) -> EndpointView:
         place = (name, version, endpoint.address)
         health = self.supervisor.health_of(*place)
+        is_served = self._is_served(*place)
         return EndpointView(
             address=endpoint.address,
             state=endpoint.state,
             healthy=health.healthy,
             detail=health.detail,
             since=time.time() - (time.monotonic() - health.since) if health.since else None,
-            in_flight=self.supervisor.in_flight(*place),
-            ejected_workers=self.supervisor.ejected_workers(*place),
+            in_flight=self.supervisor.in_flight(*place) if is_served else 0,
+            ejected_workers=self.supervisor.ejected_workers(*place) if is_served else 0,
         )
+
+    def _is_served(self, service: str, version: str, address: str) -> bool:
+        """Whether an endpoint is counted: one that a dry run shows has no counters yet."""
+        now = self.supervisor.live
+        if now is self.live:
+            return True
+        endpoints = now.services[service].versions.get(version, ()) if service in now.services else ()
+        return any(endpoint.address == address for endpoint in endpoints)
 
 
 def change_view(change: Change) -> ChangeView:

@@ -64,9 +64,11 @@ class FakeSupervisor:
         self.health[service, version, address] = replace(known, healthy=False, detail=detail, since=1.0)
 
     def in_flight(self, service: str, version: str, address: str) -> int:
+        self.live.endpoint(service, version, address)  # nothing else is counted
         return self.busy.get((service, version, address), 0)
 
     def ejected_workers(self, service: str, version: str, address: str) -> int:
+        self.live.endpoint(service, version, address)
         return self.ejected.get((service, version, address), 0)
 
 
