@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from config.load import load
 from config.model import Config
@@ -68,6 +68,8 @@ class Supervisor:
         saved = state.load()
         self.events: Final = Events()
         self.draining = False
+        self.reloads: Final = {"ok": 0, "failed": 0}
+        self.last_reload_failed = False
         self.listeners: list[list[OpenListener]] = []
         self.dropped: Final = tuple(forgotten(config, saved.services)) if saved is not None else ()
         self._config_path = config_path
@@ -185,7 +187,12 @@ class Supervisor:
             change = Change("reload", str(self._config_path), time.time())
             return await self._commit(reconfigure(self.live, config, change, new_salts(config)))
 
-        live = await self._one_at_a_time(attempt)
+        try:
+            live = await self._one_at_a_time(attempt)
+        except Exception:
+            self._count_reload("failed")
+            raise
+        self._count_reload("ok")
         notices = needs_restart(self._at_start, live.config)
         self.events.publish("reload", generation=live.generation, notices=notices)
         return notices
@@ -218,6 +225,10 @@ class Supervisor:
         self.events.close()
         self._dispatch.close()
         self._state.close()
+
+    def _count_reload(self, result: Literal["ok", "failed"]) -> None:
+        self.reloads[result] += 1
+        self.last_reload_failed = result == "failed"
 
     async def _one_at_a_time(self, attempt: Callable[[], Coroutine[Any, Any, Live]]) -> Live:
         async def locked() -> Live:

@@ -48,6 +48,10 @@ class SlotList(Generic[K]):
             slot = self._taken[name] = self._resting.pop(name)[0] if name in self._resting else self._unused()
         return slot
 
+    def find(self, name: K) -> int | None:
+        """The slot of a name that is kept, None of any other. Any thread may ask."""
+        return self._taken.get(name)
+
     def keep(self, names: Collection[K], now: float) -> None:
         """Let the slots of all other names rest."""
         for name in [name for name in self._taken if name not in names]:

@@ -88,3 +88,11 @@ class SlotUse(RuleBasedStateMachine):
 
 
 TestSlotUse = SlotUse.TestCase
+
+
+def test_looking_for_a_slot_takes_none():
+    slots = Slots()
+    assert slots.versions.find(("shop", "stable")) is None
+    assert slots.version("shop", "stable") == slots.versions.find(("shop", "stable")) == 1
+    slots.keep([], [], 0.0)
+    assert slots.versions.find(("shop", "stable")) is None
