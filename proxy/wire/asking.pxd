@@ -1,122 +1,17 @@
-from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t
 
-from proxy.wire.chunked cimport Chunked
-from proxy.wire.forward cimport Origin
-from proxy.wire.http1 cimport Bytes
-from proxy.wire.plane cimport Plane
-from proxy.wire.poller cimport Socket, iovec
-from proxy.wire.service cimport Service
-from proxy.wire.upstream cimport Endpoint, Taker, Upstream, Version
+from proxy.wire.request cimport Downstream, Request
 
-# The client's side, as an exchange sees it.
-cdef class Downstream(Socket):
-    cdef Origin origin
-    cdef bytes peer
-    cdef void pause(self) noexcept
-    cdef void resume(self) noexcept
-    cdef int exchange_ended(self, bint keep, bint linger) except -1
-    cdef int switched(self) except -1
-
-cdef enum Stage:
-    WAITING          # no upstream connection yet
-    ASKING           # no response head yet
-    ANSWERING
-    TUNNEL
-    ENDED
-
-# How a body is delimited.
-cdef enum Framing:
-    NO_BODY
-    BY_LENGTH
-    BY_CHUNKS
-    UNTIL_CLOSE
-
-cdef class Asking(Taker):
-    cdef Plane plane
-    cdef Downstream client
-    cdef Service service
-    cdef Version version
-    cdef Endpoint endpoint
-    cdef Endpoint avoid
-    cdef Upstream upstream
-    cdef Stage stage
-    cdef bint attempting             # an attempt is open in the counters
-    cdef int64_t began               # ns; the request's head was complete
-    cdef int64_t ended               # ns; set when it is written down
-    cdef int64_t attempt_began
-    cdef int64_t attempt_total       # of finished attempts, for the log
-    cdef int64_t total_at            # ns; 0: no limit
-    cdef uint64_t ring_key
-    # the request
-    cdef unsigned char* buffer       # its head as forwarded, and the body so far while that may be sent again
-    cdef size_t buffer_size
-    cdef size_t buffer_end
-    cdef size_t version_at           # where the version's line stands in it
-    cdef size_t version_len
-    cdef uint8_t method
-    cdef uint8_t minor
-    cdef bint keep_alive             # the client's wish
-    cdef bint wants_json
-    cdef bint expects                # 100-continue
-    cdef bint websocket
-    cdef bint replayable             # `buffer` holds the whole request so far
-    cdef bint request_done
-    cdef bint request_dropped        # nobody wants the rest of the body
-    cdef Framing request_framing
-    cdef Chunked request_chunks
-    cdef uint64_t request_left
-    cdef uint64_t request_bytes
-    # the response
-    cdef int status
-    cdef int reason
-    cdef int retries
-    cdef int choice
-    cdef int interims
-    cdef bint counted                # it is a tunnel, and was counted when it became one
-    cdef bint drains                 # total_at is the end of a drain
-    cdef bint closing                # the client's connection ends with this exchange
-    cdef bint upstream_keeps
-    cdef Framing answer_framing
-    cdef bint raw                    # to an HTTP/1.0 client: data without chunks, until close
-    cdef Chunked answer_chunks
-    cdef uint64_t answer_left
-    cdef uint64_t answer_bytes
-    cdef bytes cookie_line
-    cdef bint tunnel_client_done
-    cdef bint tunnel_upstream_done
-    cdef char request_id[72]
-    cdef size_t id_len
-    # for the access log
-    cdef bytes log_head
-    cdef size_t log_parts[14]
-
-    cdef size_t begin(self, Downstream client, Bytes p, size_t n, int64_t now) except? 0
+cdef class Asking(Request):
     cdef int refuse(self, Downstream client, int reason, int64_t now) except -1
-    cdef size_t feed(self, unsigned char* p, size_t n) except? 0xffffffff
-    cdef void _reset(self, Downstream client, int64_t now) noexcept
-    cdef int _route(self, Bytes p) except -1
     cdef int _choose(self, str forced, bint by_condition) except -1
-    cdef int _write_head(self, Bytes p) except -1
-    cdef int _identify(self, Bytes p) noexcept
-    cdef int _keep_for_log(self, Bytes p) except -1
-    cdef int _reserve(self, size_t more) except -1
-    cdef size_t _end_chunks(self, unsigned char* p, iovec* parts, int count) except? 0xffffffff
-    cdef int _append(self, iovec* parts, int count) except -1
-    cdef int _use_version(self, Version version) except -1
-    cdef int _forward(self, iovec* parts, int count) except -1
-    cdef int _attempt(self) except -1
     cdef int _count_unavailable(self, int64_t now) noexcept
     cdef int _claim(self, int64_t now) except -1
     cdef int _connect_afresh(self, int64_t now) except -1
     cdef int _await_connection(self, int answer, int64_t now) except -1
     cdef int _send(self, int64_t now) except -1
-    cdef void _await_answer(self, int64_t now) noexcept
-    cdef int64_t _until(self, int64_t now, int64_t timeout) noexcept
     cdef bint _may_retry(self, int outcome) noexcept
-    cdef bint _is_idempotent(self) noexcept
     cdef int _end_attempt(self, int outcome, int64_t now) except -1
     cdef int fail(self, int reason, int outcome) except -1
-    cdef int answer_fault(self, int reason) except -1
     cdef int cut(self, int reason, int64_t now) except -1
     cdef int finish(self, bint keep, bint linger, int64_t now) except -1

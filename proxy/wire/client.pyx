@@ -16,7 +16,7 @@ from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memchr, memcpy
 
-from proxy.wire.asking cimport TUNNEL, Downstream
+from proxy.wire.request cimport TUNNEL, Downstream
 from proxy.wire.http1 cimport COMPLETE, MORE, scan_request
 from proxy.wire.poller cimport (
     EPOLLIN, EPOLLOUT, READ_SIZE, accept_from, local_text, monotonic, no_delay, peer_text, sockaddr_storage,

@@ -1,39 +1,32 @@
-"""The answer half of an exchange: response heads, the body on its way to the client, tunnels, and every way it can end.
+"""Every way an exchange goes on or ends that is not a whole answer: tunnels, ends on either side, deadlines, drains.
 
-Owns what comes from the upstream until the client has it. Must not choose endpoints or versions (asking.pyx).
+Owns the reaction to what happens to the two connections. Must not read messages (request.pyx, answering.pyx).
 
 Rules:
-1. What arrives is passed on at once, one write for each read; when the client does not take it, the upstream is not read.
-2. The body is framed anew: by its length, in chunks for HTTP/1.1, until close for HTTP/1.0.
-3. An answer that ends too early must not look whole: the client's connection is reset (RFC 9112 section 8).
-4. A connection serves another exchange only after a whole, exactly framed answer to a request that was sent whole.
-5. An answer may begin before the request's body has ended; both go on. When the answer ends first, the rest of the body
-   is read and dropped if it is small and announced, else the client's connection ends.
+1. An answer that ends too early must not look whole: the client's connection is reset (RFC 9112 section 8).
+2. A tunnel counts as a request when it begins; its load on the endpoint counts until it ends.
+3. A client that goes away is nobody's failure.
 """
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from proxy.wire.asking cimport (
-    ANSWERING, ASKING, BY_CHUNKS, BY_LENGTH, ENDED, NO_BODY, TUNNEL, UNTIL_CLOSE, WAITING, Asking,
-)
-from proxy.wire.chunked cimport chunked_feed, chunked_start
+from proxy.wire.answering cimport Answering
+from proxy.wire.asking cimport Asking
 from proxy.wire.counters cimport attempt_ended, request_ended
-from proxy.wire.forward cimport response_room, write_hex, write_number, write_response, write_trailers
-from proxy.wire.http1 cimport COMPLETE, M_HEAD, MORE, Head, same_text, scan_response, scan_trailers
+from proxy.wire.forward cimport response_room, write_response
+from proxy.wire.http1 cimport Head, same_text
 from proxy.wire.poller cimport iovec, monotonic
+from proxy.wire.request cimport ANSWERING, ASKING, ENDED, TUNNEL, UNTIL_CLOSE, WAITING, part_of
 from proxy.wire.upstream cimport Upstream
 
 from proxy.core.outcome import Outcome, Reason
 
 cdef int OK = int(Outcome.OK)
-cdef int FIVE_XX = int(Outcome.FIVE_XX)
 cdef int TIMEOUT = int(Outcome.TIMEOUT)
 cdef int RESET = int(Outcome.RESET)
 cdef int PROTOCOL_ERROR = int(Outcome.PROTOCOL_ERROR)
-cdef int ABORTED = int(Outcome.ABORTED)
-cdef int HEAD_TOO_LARGE = int(Reason.HEAD_TOO_LARGE)
 cdef int BODY_TIMEOUT = int(Reason.BODY_TIMEOUT)
 cdef int WRITE_TIMEOUT = int(Reason.WRITE_TIMEOUT)
 cdef int QUEUE_TIMEOUT = int(Reason.QUEUE_TIMEOUT)
@@ -44,281 +37,16 @@ cdef int UPSTREAM_RESET = int(Reason.UPSTREAM_RESET)
 cdef int UPSTREAM_CLOSED = int(Reason.UPSTREAM_CLOSED)
 cdef int UPSTREAM_PROTOCOL = int(Reason.UPSTREAM_PROTOCOL)
 cdef int RESPONSE_INCOMPLETE = int(Reason.RESPONSE_INCOMPLETE)
-cdef int RESPONSE_HEAD_TOO_LARGE = int(Reason.RESPONSE_HEAD_TOO_LARGE)
 cdef int CLIENT_CLOSED = int(Reason.CLIENT_CLOSED)
 cdef int DRAINING = int(Reason.DRAINING)
 
-cdef enum:
-    INTERIMS_MOST = 16
-    SMALL_REST = 1048576    # of a request body that nobody wants: read to its end rather than closing on it
-    OWN_LINES = 192         # Connection, framing and the end of a head
 
-
-cdef inline iovec _part(const void* text, size_t n) noexcept:
-    cdef iovec part
-    part.iov_base = <void*> text
-    part.iov_len = n
-    return part
-
-
-cdef class Exchange(Asking):
+cdef class Exchange(Answering):
     """One request and its response; ends in exactly one outcome."""
 
     def __repr__(self):
         stage = ("waiting", "asking", "answering", "tunnel", "ended")[self.stage]
         return f"<Exchange {bytes(self.request_id[:self.id_len]).decode('ascii', 'replace')} {stage} status={self.status}>"
-
-    # What the upstream says
-
-    cdef int upstream_readable(self) except -1:
-        cdef Upstream upstream = self.upstream
-        cdef ssize_t n = upstream.take()
-        cdef unsigned char* p = self.plane.poller.scratch
-        cdef int64_t now
-        cdef iovec part
-        if n == -2:
-            return 0
-        now = monotonic()
-        if n <= 0:
-            return self._upstream_over(n < 0, now)
-        if self.stage == ANSWERING:
-            return self._relay(&part, 0, p, n, now)
-        if self.stage == ASKING:
-            return self._heads(p, n)
-        part = _part(p, n)
-        self.answer_bytes += n
-        return self._pass(&part, 1, False, True, now)
-
-    cdef int _heads(self, unsigned char* p, size_t n) except -1:
-        """Response heads: any interim ones, then the final one."""
-        cdef Head* head = &self.plane.answer
-        cdef int answer
-        while True:
-            answer = scan_response(p, n, &self.plane.answer_limits, head)
-            if answer == MORE:
-                self.upstream.hold(p, n)
-                return 0
-            if answer != COMPLETE:
-                return self.fail(RESPONSE_HEAD_TOO_LARGE if answer == HEAD_TOO_LARGE else UPSTREAM_PROTOCOL, PROTOCOL_ERROR)
-            if head.status >= 200 or head.status == 101:
-                return self._answer(p, n, monotonic())
-            self.interims += 1
-            if self.interims > INTERIMS_MOST:
-                return self.fail(UPSTREAM_PROTOCOL, PROTOCOL_ERROR)
-            if self._interim(p):
-                return 0
-            p += head.end
-            n -= head.end
-            if n == 0:
-                return 0
-
-    cdef int _interim(self, unsigned char* p) except -1:
-        """Pass a 1xx on to who may get it; 1 when the client is gone (RFC 9110 section 15.2)."""
-        cdef Head* head = &self.plane.answer
-        cdef size_t n
-        cdef iovec part
-        if self.minor == 0 or head.status == 100 and not self.expects:
-            return 0
-        if head.status == 100:
-            self.expects = False
-            if not self.request_done:
-                self.upstream.deadline(self.total_at)
-        self.plane.room(response_room(head))
-        n = write_response(self.plane.out, p, head, False)
-        memcpy(self.plane.out + n, b"\r\n", 2)
-        part = _part(self.plane.out, n + 2)
-        if self.client.send(&part, 1) < 0:
-            self.client_gone(CLIENT_CLOSED)
-            return 1
-        return 0
-
-    cdef int _answer(self, unsigned char* p, size_t n, int64_t now) except -1:
-        """The final head has come: pass it on with what there is of the body."""
-        cdef Head* head = &self.plane.answer
-        cdef iovec parts[6]
-        if head.status == 101:
-            return self._switch(p, n, now)
-        if head.status >= 500 and self._may_retry(FIVE_XX):
-            return self.fail(UPSTREAM_PROTOCOL, FIVE_XX)
-        self.status = head.status
-        self.upstream_keeps = head.keep_alive
-        self._frame()
-        self.stage = ANSWERING
-        self.reason = 0
-        parts[0] = _part(NULL, self._write_answer(p))
-        parts[0].iov_base = self.plane.out
-        return self._relay(parts, 1, p + head.end, n - head.end, now)
-
-    cdef void _frame(self) noexcept:
-        """How the answer's body is delimited (RFC 9112 section 6.3), and whether the client's connection can persist."""
-        cdef Head* head = &self.plane.answer
-        if self.method == M_HEAD or head.status == 204 or head.status == 304:
-            self.answer_framing = NO_BODY
-        elif head.chunked:
-            self.answer_framing = BY_CHUNKS
-            chunked_start(&self.answer_chunks)
-        elif head.content_length >= 0:
-            self.answer_framing = BY_LENGTH
-            self.answer_left = <uint64_t> head.content_length
-        else:
-            self.answer_framing = UNTIL_CLOSE
-            self.upstream_keeps = False
-        self.raw = self.minor == 0 and self.answer_framing in (BY_CHUNKS, UNTIL_CLOSE)
-        if self.raw or not self.keep_alive or self.plane.draining:
-            self.closing = True
-        if not self.request_done and (self.expects or self.request_framing == BY_CHUNKS or self.request_left > SMALL_REST):
-            self.closing = True
-
-    cdef size_t _write_answer(self, unsigned char* p) except 0:
-        """The head for the client into plane.out; its length."""
-        cdef Head* head = &self.plane.answer
-        cdef bytes line = self.version.response_line
-        cdef bytes cookie = self.cookie_line
-        cdef unsigned char* out
-        cdef size_t n
-        cdef bint chunks = self.answer_framing in (BY_CHUNKS, UNTIL_CLOSE) and not self.raw
-        self.plane.room(response_room(head) + len(line) + (len(cookie) if cookie is not None else 0) + OWN_LINES)
-        out = self.plane.out
-        n = write_response(out, p, head, chunks)
-        if line:
-            memcpy(out + n, <const char*> line, len(line))
-            n += len(line)
-        if cookie is not None:
-            memcpy(out + n, <const char*> cookie, len(cookie))
-            n += len(cookie)
-        if chunks:
-            memcpy(out + n, b"Transfer-Encoding: chunked\r\n", 28)
-            n += 28
-        elif head.content_length >= 0 and not self.raw and head.status != 204:
-            memcpy(out + n, b"Content-Length: ", 16)
-            n += 16
-            n += write_number(out + n, <uint64_t> head.content_length)
-            memcpy(out + n, b"\r\n", 2)
-            n += 2
-        if self.closing:
-            memcpy(out + n, b"Connection: close\r\n", 19)
-            n += 19
-        elif self.minor == 0:
-            memcpy(out + n, b"Connection: keep-alive\r\n", 24)
-            n += 24
-        memcpy(out + n, b"\r\n", 2)
-        return n + 2
-
-    # The body
-
-    cdef int _relay(self, iovec* parts, int count, unsigned char* p, size_t n, int64_t now) except -1:
-        """Pass body bytes on, behind the `count` parts before them."""
-        cdef iovec own[2]
-        cdef size_t take
-        if self.answer_framing == BY_CHUNKS:
-            return self._relay_chunks(parts, count, p, n, now)
-        if self.answer_framing == UNTIL_CLOSE:
-            return self._relay_raw(parts, count, p, n, now)
-        take = n if n < self.answer_left else <size_t> self.answer_left
-        self.answer_left -= take
-        self.answer_bytes += take
-        if count:
-            own[0] = parts[0]
-        if take:
-            own[count] = _part(p, take)
-            count += 1
-        return self._pass(own, count, self.answer_left == 0, take == n, now)
-
-    cdef int _relay_raw(self, iovec* parts, int count, unsigned char* p, size_t n, int64_t now) except -1:
-        """A body until close: in chunks, or as it is to an HTTP/1.0 client."""
-        cdef unsigned char digits[24]
-        cdef iovec own[4]
-        cdef size_t length
-        self.answer_bytes += n
-        if count:
-            own[0] = parts[0]
-        if n and self.raw:
-            own[count] = _part(p, n)
-            count += 1
-        elif n:
-            length = write_hex(digits, n)
-            memcpy(digits + length, b"\r\n", 2)
-            own[count] = _part(digits, length + 2)
-            own[count + 1] = _part(p, n)
-            own[count + 2] = _part(b"\r\n", 2)
-            count += 3
-        return self._pass(own, count, False, True, now)
-
-    cdef int _relay_chunks(self, iovec* parts, int count, unsigned char* p, size_t n, int64_t now) except -1:
-        cdef unsigned char digits[24]
-        cdef unsigned char* data
-        cdef iovec own[5]
-        cdef size_t used = 0
-        cdef size_t size = 0
-        cdef size_t length
-        cdef size_t at
-        cdef int answer
-        cdef bint done = False
-        if count:
-            own[0] = parts[0]
-        answer = chunked_feed(&self.answer_chunks, p, n, &used, &data, &size)
-        self.answer_bytes += size
-        if size and self.raw:
-            own[count] = _part(data, size)
-            count += 1
-        elif size:
-            length = write_hex(digits, size)
-            memcpy(digits + length, b"\r\n", 2)
-            own[count] = _part(digits, length + 2)
-            own[count + 1] = _part(data, size)
-            own[count + 2] = _part(b"\r\n", 2)
-            count += 3
-        if answer == COMPLETE:
-            # plane.out may hold the head that is sent with this: the end goes behind it.
-            at = own[0].iov_len if count and own[0].iov_base == self.plane.out else 0
-            answer = scan_trailers(p + used, n - used, &self.plane.trailer_limits, &self.plane.answer)
-            if answer == COMPLETE:
-                done = True
-                length = self.plane.answer.end
-                self.plane.room(at + length + 8)
-                if at:
-                    own[0].iov_base = self.plane.out
-                if not self.raw:
-                    memcpy(self.plane.out + at, b"0\r\n", 3)
-                    size = 3 + write_trailers(self.plane.out + at + 3, p + used, &self.plane.answer)
-                    memcpy(self.plane.out + at + size, b"\r\n", 2)
-                    own[count] = _part(self.plane.out + at, size + 2)
-                    count += 1
-                used += length
-        if answer > 0:
-            return self.fail(UPSTREAM_PROTOCOL, PROTOCOL_ERROR)
-        if not done:
-            self.upstream.hold(p + used, n - used)
-        return self._pass(own, count, done, used == n, now)
-
-    cdef int _pass(self, iovec* parts, int count, bint last, bint clean, int64_t now) except -1:
-        """Send to the client; then end the exchange, or wait for more. `clean`: nothing came that should not."""
-        cdef int sent = self.client.send(parts, count) if count else 0
-        if sent < 0:
-            return self.client_gone(CLIENT_CLOSED)
-        if last:
-            return self._complete(clean, now)
-        if sent:
-            self.upstream.pause()
-            self.upstream.deadline(self.total_at)
-            self.client.deadline(now + self.plane.write_timeout)
-        else:
-            self.upstream.deadline(self._until(now, self.service.tunnel if self.stage == TUNNEL else self.service.idle))
-        return 0
-
-    cdef int _complete(self, bint clean, int64_t now) except -1:
-        """The answer is whole. `clean`: its connection holds nothing else."""
-        cdef Upstream upstream = self.upstream
-        cdef bint whole = self.request_done and not self.request_dropped and upstream.pending_end == 0
-        cdef bint rest
-        self.upstream = None
-        if clean and whole and self.upstream_keeps and upstream.held_size == 0:
-            self.endpoint.put(upstream)
-        else:
-            self.endpoint.discard(upstream)
-        self._end_attempt(FIVE_XX if self.status >= 500 else OK, now)
-        rest = not self.request_done
-        return self.finish(not self.closing, rest, now)
 
     cdef int _upstream_over(self, bint broken, int64_t now) except -1:
         """The upstream ended its side, or the connection broke."""
@@ -333,7 +61,7 @@ cdef class Exchange(Asking):
             return self._tunnel_ended(now) if self.tunnel_client_done else 0
         if self.stage == ANSWERING:
             if self.answer_framing == UNTIL_CLOSE and not broken:
-                last = _part(b"0\r\n\r\n", 5)
+                last = part_of(b"0\r\n\r\n", 5)
                 return self._pass(&last, 0 if self.raw else 1, True, False, now)
             return self.fail(RESPONSE_INCOMPLETE, RESET)
         if self.upstream.held_size == 0 and self.upstream.reused and self.interims == 0 and self.replayable \
@@ -371,8 +99,8 @@ cdef class Exchange(Asking):
         memcpy(self.plane.out + length, <const char*> self.version.response_line, len(self.version.response_line))
         length += len(self.version.response_line)
         memcpy(self.plane.out + length, b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 43)
-        parts[0] = _part(self.plane.out, length + 43)
-        parts[1] = _part(p + head.end, n - head.end)
+        parts[0] = part_of(self.plane.out, length + 43)
+        parts[1] = part_of(p + head.end, n - head.end)
         attempt_ended(self.version.block, self.endpoint.block, OK, self.attempt_began, now)
         self.version.block.in_flight += 1
         self.endpoint.block.in_flight += 1
@@ -388,7 +116,7 @@ cdef class Exchange(Asking):
         cdef int64_t now
         if self.stage != TUNNEL:
             return Asking.feed(self, p, n)
-        part = _part(p, n)
+        part = part_of(p, n)
         self.request_bytes += n
         now = monotonic()
         sent = self.upstream.send(&part, 1)

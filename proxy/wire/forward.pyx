@@ -13,10 +13,11 @@ Rules:
 from libc.stdint cimport uint32_t
 from libc.string cimport memchr, memcmp, memcpy
 
+from proxy.wire.fields cimport connection_names
 from proxy.wire.http1 cimport (
     F_CONNECTION, F_CONTENT_LENGTH, F_COOKIE, F_EXPECT, F_FORWARDED, F_FORWARDED_FOR, F_FORWARDED_HOST, F_FORWARDED_OTHER,
     F_FORWARDED_PROTO, F_HOP, F_HOST, F_OTHER, F_OWN, F_REQUEST_ID, F_TE, F_TRAILER, F_TRANSFER_ENCODING, F_TWIN, F_UPGRADE,
-    M_OPTIONS, Bytes, Field, Head, connection_names, hex_value, same_text,
+    M_OPTIONS, Bytes, Field, Head, hex_value, same_text,
 )
 
 cdef enum:

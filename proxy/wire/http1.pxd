@@ -108,9 +108,6 @@ cdef struct Head:
 
 cdef int scan_request(Bytes p, size_t n, const Limits* limits, Head* head) noexcept nogil
 cdef int scan_response(Bytes p, size_t n, const Limits* limits, Head* head) noexcept nogil
-cdef bint connection_names(Bytes p, const Head* head, const Field* field) noexcept nogil
-cdef bint has_token(Bytes p, size_t n, const char* lower, size_t length) noexcept nogil
-cdef int scan_trailers(Bytes p, size_t n, const Limits* limits, Head* head) noexcept nogil
 
 cdef inline int line_end(Bytes p, Bytes end) noexcept nogil:
     """COMPLETE when CRLF stands at p, MORE when it still may, else BAD_REQUEST."""
