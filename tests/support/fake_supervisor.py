@@ -11,6 +11,7 @@ from proxy.core.outcome import Outcome
 from proxy.core.serving import EndpointHealth
 from proxy.core.slots import Slots
 from proxy.core.snapshot import SocketAddress
+from proxy.crew import WorkerState
 from proxy.wire import counters
 from proxy.wire.counters import Slab
 from tests.support.lives import a_live
@@ -35,6 +36,10 @@ class FakeSupervisor:
         self.known.follow(self._live, 0.0, at_start=True)
         self.slots = Slots(versions, endpoints)
         self.events = FakeEvents()
+        self.worker_states: list[WorkerState] = []
+        self.draining = False
+        self.reloads = {"ok": 0, "failed": 0}
+        self.last_reload_failed = False
         self.told: list[tuple[str, bool, str]] = []  # address, healthy, detail
         fd = counters.create(workers, versions, endpoints)
         self.slabs = [Slab(fd, worker) for worker in range(workers)]
