@@ -21,7 +21,8 @@ from proxy.wire.plane cimport Plane
 from proxy.wire.poller cimport is_quiet, iovec, monotonic
 from proxy.wire.request cimport ANSWERING, ASKING, ENDED, WAITING, Downstream, Request, part_of
 from proxy.wire.service cimport BY_FALLBACK, BY_FORCE, BY_HEADER, Decision, Service
-from proxy.wire.upstream cimport Endpoint, Version
+from proxy.wire.upstream cimport Endpoint
+from proxy.wire.version cimport Version
 
 from proxy.core.faults import render
 from proxy.core.outcome import FAULTS, Outcome, Reason

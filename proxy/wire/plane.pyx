@@ -22,7 +22,8 @@ from proxy.wire.forward cimport HeadView
 from proxy.wire.http1 cimport MAX_FIELDS, Limits
 from proxy.wire.poller cimport Poller
 from proxy.wire.service cimport Service
-from proxy.wire.upstream cimport Endpoint, Version
+from proxy.wire.upstream cimport Endpoint
+from proxy.wire.version cimport Version
 
 cdef enum:
     HEAD_MOST = 131072      # what the poller's scratch holds from an earlier read

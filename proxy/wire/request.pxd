@@ -7,7 +7,8 @@ from proxy.wire.http1 cimport Bytes
 from proxy.wire.plane cimport Plane
 from proxy.wire.poller cimport Socket, iovec
 from proxy.wire.service cimport Service
-from proxy.wire.upstream cimport Endpoint, Taker, Upstream, Version
+from proxy.wire.upstream cimport Endpoint, Taker, Upstream
+from proxy.wire.version cimport Version
 
 # The client's side, as an exchange sees it.
 cdef class Downstream(Socket):

@@ -20,7 +20,8 @@ from proxy.wire.forward cimport request_room, write_framing, write_hex, write_re
 from proxy.wire.http1 cimport COMPLETE, M_DELETE, M_GET, M_HEAD, M_OPTIONS, M_PUT, Bytes, Head, is_target
 from proxy.wire.plane cimport Plane
 from proxy.wire.poller cimport EPOLLIN, Socket, iovec, monotonic
-from proxy.wire.upstream cimport Taker, Version
+from proxy.wire.upstream cimport Taker
+from proxy.wire.version cimport Version
 
 from proxy.core.outcome import Reason
 

@@ -2,7 +2,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from proxy.core.routing cimport RequestView
 from proxy.core.splitting cimport Splitter
-from proxy.wire.upstream cimport Version
+from proxy.wire.version cimport Version
 
 # Why a version was chosen: the words of the access log.
 cdef enum Choice:

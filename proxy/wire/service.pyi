@@ -1,5 +1,5 @@
 from proxy.core.snapshot import Service as Spec
-from proxy.wire.upstream import Version
+from proxy.wire.version import Version
 
 class Service:
     name: str

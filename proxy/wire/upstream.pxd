@@ -1,6 +1,6 @@
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t
 
-from proxy.wire.counters cimport EndpointBlock, Slab, VersionBlock
+from proxy.wire.counters cimport EndpointBlock, Slab
 from proxy.wire.poller cimport Poller, Socket, sockaddr_storage, socklen_t
 
 cdef class Taker:
@@ -37,7 +37,7 @@ cdef class Endpoint:
     cdef Poller poller
     cdef Slab slab
     cdef EndpointBlock* block
-    cdef Version version             # the newest that it belongs to
+    cdef Policy policy
     cdef sockaddr_storage* addresses
     cdef socklen_t* lengths
     cdef int address_count
@@ -63,33 +63,12 @@ cdef class Endpoint:
     cdef void note(self, bint failed, int64_t now)
     cdef void settle(self, int64_t now)
 
-cdef class Version:
-    cdef readonly str name
-    cdef readonly bytes name_bytes
-    cdef readonly int slot
-    cdef VersionBlock* block
-    cdef readonly list endpoints
-    cdef list usable
-    cdef readonly bytes request_line     # X-Serinus-Version for the upstream
-    cdef readonly bytes response_line    # the same for the client, empty unless exposed
-    cdef int balance
-    cdef int turn
-    cdef uint64_t random
-    cdef list ring                       # of (point, endpoint), rising
-    cdef int64_t slow_start
-    cdef int limit
-    cdef int queue
+# What the newest version that an endpoint belongs to says about it.
+cdef class Policy:
     cdef int pool_idle
     cdef int64_t keepalive
     cdef int eject_consecutive
     cdef double eject_share
     cdef int eject_minimum
-    cdef int64_t eject_time
-    cdef double eject_most
-    cdef double panic
     cdef void refresh(self)
-    cdef Endpoint pick(self, Endpoint avoid, uint64_t key, int64_t now)
-    cdef Endpoint _pick(self, Endpoint avoid, uint64_t key, int64_t now)
-    cdef bint _is_due(self, Endpoint endpoint, int64_t now)
-    cdef Endpoint _on_ring(self, Endpoint avoid, uint64_t key)
-    cdef void _eject(self, Endpoint endpoint, int64_t now)
+    cdef void eject(self, Endpoint endpoint, int64_t now)

@@ -1,6 +1,4 @@
 from proxy.core.snapshot import Endpoint as EndpointSpec
-from proxy.core.snapshot import Service
-from proxy.core.snapshot import Version as Spec
 from proxy.wire.counters import Slab
 from proxy.wire.poller import Poller, Socket
 
@@ -16,8 +14,4 @@ class Endpoint:
     def apply(self, spec: EndpointSpec) -> None: ...
     def close_idle(self) -> None: ...
 
-class Version:
-    name: str
-    slot: int
-    endpoints: list[Endpoint]
-    def __init__(self, spec: Spec, service: Service, endpoints: list[Endpoint], slab: Slab) -> None: ...
+class Policy: ...

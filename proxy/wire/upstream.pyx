@@ -1,26 +1,23 @@
-"""Endpoints of a version: their connections, their load, and which of them takes the next request.
+"""Endpoints: their connections, their load and what their answers showed of them.
 
-Owns the pool of idle connections, the choice of an endpoint, the queue in front of a limited one, and passive ejection.
-Must not know HTTP: whoever takes a connection (`Taker`) reads and writes it.
+Owns the pool of idle connections, the queue in front of a limited endpoint, and what is counted for passive ejection. Must
+not choose among endpoints (version.pyx) nor know HTTP: whoever takes a connection (`Taker`) reads and writes it.
 
 Rules:
 1. Choosing an endpoint and counting the request in flight is one step: nothing runs in between.
 2. An idle connection is watched: bytes or an end while idle remove it.
 3. At most `limit` requests in flight an endpoint, at most `queue` waiting; both for this worker.
-4. Ejection is this worker's own judgement of what it saw; at most `eject_most` of a version's endpoints are out at once, and
-   below the share `panic` of usable ones, health is ignored (all that are up are used).
+4. Ejection is this worker's own judgement of what it saw.
 
 Units: nanoseconds of CLOCK_MONOTONIC.
 """
 
-from bisect import bisect_left
 from collections import deque
-from os import urandom
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
-from proxy.core.hashing cimport mix, siphash
 from proxy.wire.poller cimport (
     EPOLLIN, EPOLLOUT, READ_SIZE, connect_to, fill_address, monotonic, socket_error,
 )
@@ -28,16 +25,6 @@ from proxy.wire.poller cimport (
 import socket as _socket
 
 cdef dict FAMILIES = {"inet": _socket.AF_INET, "inet6": _socket.AF_INET6, "unix": _socket.AF_UNIX}
-cdef dict BALANCES = {"least-request": 0, "round-robin": 1, "hash": 2}
-
-cdef enum:
-    LEAST_REQUEST = 0
-    ROUND_ROBIN = 1
-    BY_HASH = 2
-    RING_POINTS = 128       # an endpoint: its share of keys is then within about 10 %
-    EJECTION_GROWTH = 10
-
-cdef double RARELY = 0.1    # the least share of its turns that an endpoint gets in its slow start
 
 
 cdef class Taker:
@@ -250,15 +237,15 @@ cdef class Endpoint:
 
     cdef void put(self, Upstream upstream) noexcept:
         """Take back a connection that can serve another request."""
-        cdef Version version = self.version
-        if not self.up or len(self.idle) >= version.pool_idle:
+        cdef Policy policy = self.policy
+        if not self.up or len(self.idle) >= policy.pool_idle:
             self.discard(upstream)
             return
         upstream.taker = None
         upstream.state = IDLE
         upstream.reused = True
-        if version.keepalive:
-            upstream.deadline(monotonic() + version.keepalive)
+        if policy.keepalive:
+            upstream.deadline(monotonic() + policy.keepalive)
         self.idle.append(upstream)
 
     cdef void discard(self, Upstream upstream) noexcept:
@@ -278,7 +265,7 @@ cdef class Endpoint:
 
     cdef void note(self, bint failed, int64_t now):
         """What an attempt showed, for passive ejection."""
-        cdef Version version = self.version
+        cdef Policy policy = self.policy
         self.recent += 1
         if not failed:
             self.failures = 0
@@ -287,10 +274,10 @@ cdef class Endpoint:
         self.recent_failures += 1
         if self.ejected_until:
             return
-        if (version.eject_consecutive and self.failures >= version.eject_consecutive) or (
-                version.eject_share > 0 and self.recent >= version.eject_minimum
-                and self.recent_failures >= version.eject_share * self.recent):
-            version._eject(self, now)
+        if (policy.eject_consecutive and self.failures >= policy.eject_consecutive) or (
+                policy.eject_share > 0 and self.recent >= policy.eject_minimum
+                and self.recent_failures >= policy.eject_share * self.recent):
+            policy.eject(self, now)
 
     cdef void settle(self, int64_t now):
         """Let an ejected endpoint back when its time is over."""
@@ -298,131 +285,14 @@ cdef class Endpoint:
             self.ejected_until = 0
             self.failures = 0
             self.block.ejected = 0
-            self.version.refresh()
+            self.policy.refresh()
 
 
-cdef class Version:
-    """What a snapshot says of one version, over the endpoints that stay. Fixed once made, but for `usable`."""
-
-    def __init__(self, spec, service, list endpoints, Slab slab):
-        cdef Endpoint endpoint
-        self.name = spec.name
-        self.name_bytes = spec.name.encode()
-        self.slot = spec.slot
-        self.block = slab.version(spec.slot)
-        self.endpoints = endpoints
-        self.request_line = b"X-Serinus-Version: " + self.name_bytes + b"\r\n"
-        self.response_line = self.request_line if service.expose_version else b""
-        self.balance = BALANCES[service.balance]
-        self.random = int.from_bytes(urandom(8), "little")
-        self.slow_start = <int64_t> (service.slow_start * 1e9)
-        self.limit = service.max_connections
-        self.queue = service.queue
-        self.pool_idle = service.pool_idle
-        self.keepalive = <int64_t> (service.timeouts.keepalive * 1e9)
-        if service.ejection is not None:
-            self.eject_consecutive = service.ejection.consecutive
-            self.eject_share = service.ejection.error_share
-            self.eject_minimum = service.ejection.min_requests
-            self.eject_time = <int64_t> (service.ejection.base_time * 1e9)
-            self.eject_most = service.ejection.max_share
-            self.panic = service.ejection.panic
-        for endpoint in endpoints:
-            endpoint.version = self
-        if self.balance == BY_HASH:
-            self.ring = sorted(
-                ((siphash(b"serinus endpoint", name, len(name)), endpoint)
-                 for endpoint in endpoints
-                 for name in ((<Endpoint> endpoint).name + b"#%d" % point for point in range(RING_POINTS))),
-                key=lambda pair: pair[0])
-        self.refresh()
+cdef class Policy:
+    """How an endpoint's pool and its ejection are to be, and whom to tell."""
 
     cdef void refresh(self):
-        """Find the usable endpoints anew: after a change of state, health or ejection."""
-        cdef Endpoint endpoint
-        cdef list up = [endpoint for endpoint in self.endpoints if (<Endpoint> endpoint).up]
-        cdef list well = [endpoint for endpoint in up
-                          if (<Endpoint> endpoint).healthy and not (<Endpoint> endpoint).ejected_until]
-        # An endpoint that active checks found down is only used in a panic among others that are up.
-        self.usable = well if not well or len(well) >= self.panic * len(up) else up
+        """An endpoint became usable, or is no more."""
 
-    cdef void _eject(self, Endpoint endpoint, int64_t now):
-        cdef Endpoint other
-        cdef int out = 0
-        for other in self.endpoints:
-            out += other.ejected_until != 0
-        if out + 1 > self.eject_most * len(self.endpoints):
-            return
-        endpoint.ejections += 1
-        endpoint.ejected_until = now + self.eject_time * min(endpoint.ejections, EJECTION_GROWTH)
-        endpoint.block.ejections += 1
-        endpoint.block.ejected = 1
-        self.refresh()
-
-    cdef Endpoint pick(self, Endpoint avoid, uint64_t key, int64_t now):
-        """An endpoint for one more request, and not `avoid`; None when there is none.
-
-        One with room if any has; else the caller waits in the queue of the one that it gets.
-        """
-        cdef Endpoint chosen = self._pick(avoid, key, now)
-        cdef Endpoint other
-        if chosen is None or self.limit == 0 or chosen.in_flight < self.limit or self.balance == BY_HASH:
-            return chosen
-        for other in self.usable:
-            if other is not avoid and (other.in_flight, len(other.waiting)) < (chosen.in_flight, len(chosen.waiting)):
-                chosen = other
-        return chosen
-
-    cdef Endpoint _pick(self, Endpoint avoid, uint64_t key, int64_t now):
-        cdef list usable = self.usable
-        cdef int n = len(usable)
-        cdef Endpoint a
-        cdef Endpoint b
-        cdef int i
-        if n <= 1:
-            return usable[0] if n and usable[0] is not avoid else None
-        if self.balance == BY_HASH:
-            return self._on_ring(avoid, key)
-        if self.balance == ROUND_ROBIN:
-            for i in range(n):
-                self.turn = (self.turn + 1) % n
-                a = <Endpoint> usable[self.turn]
-                if a is not avoid and self._is_due(a, now):
-                    return a
-        # The less loaded of two at random (Mitzenmacher 2001).
-        self.random = mix(self.random)
-        i = <int> ((self.random & 0xffffffff) * <uint64_t> n >> 32)
-        a = <Endpoint> usable[i]
-        b = <Endpoint> usable[(i + 1 + <int> ((self.random >> 32) * <uint64_t> (n - 1) >> 32)) % n]
-        if a is avoid:
-            return b
-        if b is avoid:
-            return a
-        if not self._is_due(a, now):
-            return b
-        if not self._is_due(b, now):
-            return a
-        return a if a.in_flight <= b.in_flight else b
-
-    cdef bint _is_due(self, Endpoint endpoint, int64_t now):
-        """A cold endpoint takes a share of its turns that grows with its age."""
-        cdef double age
-        if self.slow_start == 0 or endpoint.warm_from == 0:
-            return True
-        age = <double> (now - endpoint.warm_from) / <double> self.slow_start
-        if age >= 1:
-            return True
-        self.random = mix(self.random)
-        return <double> (self.random >> 11) / 9007199254740992.0 < max(age, RARELY)
-
-    cdef Endpoint _on_ring(self, Endpoint avoid, uint64_t key):
-        """The first usable endpoint at or after the key's point: only keys of an endpoint that goes move (Karger 1997)."""
-        cdef Endpoint endpoint
-        cdef int n = len(self.ring)
-        cdef int i = bisect_left(self.ring, key, key=lambda pair: pair[0])
-        cdef int k
-        for k in range(n):
-            endpoint = <Endpoint> self.ring[(i + k) % n][1]
-            if endpoint is not avoid and endpoint in self.usable:
-                return endpoint
-        return None
+    cdef void eject(self, Endpoint endpoint, int64_t now):
+        """An endpoint failed as often as it may."""
