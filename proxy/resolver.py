@@ -14,7 +14,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from config.address import TcpAddress, parse_endpoint_address
@@ -34,7 +34,7 @@ FIRST_RETRY: Final = 1.0  # then twice as long each time, up to the interval
 
 _log = logging.getLogger(__name__)
 # All of them are looked at after every change of the live state.
-_parsed = cache(parse_endpoint_address)
+_parsed = lru_cache(maxsize=32768)(parse_endpoint_address)
 
 
 class Events(Protocol):
