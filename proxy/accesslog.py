@@ -23,7 +23,7 @@ STANDARD_OUTPUT = 1
 
 
 class LogFile:
-    """Writes batches from a thread of its own. `path` empty: standard output. Raises OSError when it cannot be opened."""
+    """Writes batches from a thread of its own; `path` empty: standard output. Raises OSError."""
 
     def __init__(self, path: str) -> None:
         self.dropped = 0  # lines

@@ -120,7 +120,8 @@ class Worker:
     def _listen(self) -> None:
         self._is_ready = True
         self._listeners = [
-            Listener(self.plane, cast("int", spec["fd"]), str(spec["name"]), bool(spec.get("tls"))) for spec in self._specs
+            Listener(self.plane, cast("int", spec["fd"]), str(spec["name"]), bool(spec.get("tls")))
+            for spec in self._specs
         ]
         gc.collect()
         gc.freeze()

@@ -1,8 +1,8 @@
 """The latency bins of the shared counters, for readers: their bounds, quantiles of them, and coarser buckets.
 
 Rules:
-1. The bins are those of `proxy/wire/histogram.h`: one a unit below 64 units of 1.024 us, then 32 an octave, then one for
-   all that is longer than 137 s. A bin is at most 1/32 of its value wide.
+1. The bins are those of `proxy/wire/histogram.h`: one a unit below 64 units of 1.024 us, then 32 an octave, then one
+   for all that is longer than 137 s. A bin is at most 1/32 of its value wide.
 2. A histogram is a sparse mapping from bin index to count; adding two is adding their counts.
 """
 

@@ -1,4 +1,4 @@
-"""The closed lists of what can become of an attempt and of what can go wrong: names, statuses, and who is at fault.
+"""The closed lists of what can become of an attempt and of what can go wrong: names and statuses.
 
 Owns every word that appears in metrics, in the access log and in `Proxy-Status`. Must not know how a failure is noticed.
 
@@ -27,10 +27,12 @@ class Outcome(IntEnum):
 
     @property
     def label(self) -> str:
+        """The word in metrics and configurations."""
         return "5xx" if self is Outcome.FIVE_XX else self.name.lower()
 
     @property
     def is_failure(self) -> bool:
+        """Whether it counts against the version."""
         return Outcome.FIVE_XX <= self <= Outcome.UNAVAILABLE
 
 
@@ -72,6 +74,7 @@ class Reason(IntEnum):
 
     @property
     def label(self) -> str:
+        """The word in metrics and in the access log."""
         return self.name.lower()
 
 

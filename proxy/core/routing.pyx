@@ -104,15 +104,20 @@ cdef class Rule:
                 value = view.cookie(name)
             else:
                 value = view.query(name)
-            if value is None or not (test is None or value == test if not callable(test) else test(value)):
+            if test is False:
+                if value is not None:
+                    return False
+            elif value is None or not (test is None or (test(value) if callable(test) else value == test)):
                 return False
         return True
 
 
 def _test(match):
-    """None: present is enough; bytes: must be equal; a callable decides."""
+    """None: present is enough; False: must be absent; bytes: must be equal; a callable decides."""
     if match.kind == "present":
         return None
+    if match.kind == "absent":
+        return False
     value = match.value.encode()
     return value if match.kind == "exact" else re.compile(value).fullmatch
 

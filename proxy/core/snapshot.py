@@ -1,4 +1,4 @@
-"""The immutable values that a worker serves from: one `Snapshot` of services and routes, and the `Settings` of its clients.
+"""The immutable values that a worker serves from: a `Snapshot` of services and routes, and the `Settings` of its clients.
 
 Owns the shapes that travel from the supervisor to the workers (pickled, over a socket pair), nothing else. Must not
 import the configuration models: a worker starts without pydantic.
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
-
 
 #: ("inet", "127.0.0.1", 9001), ("inet6", "::1", 9001) or ("unix", "/run/app.sock", 0).
 SocketAddress = tuple[Literal["inet", "inet6", "unix"], str, int]
@@ -40,14 +39,19 @@ class Endpoint:
 
     @property
     def is_usable(self) -> bool:
+        """Whether it can take requests, ejection by a worker aside."""
         return self.state == "up" and self.healthy and bool(self.sockets)
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
+    """One revision of a service. Limits are per endpoint, for one worker."""
+
     name: str
     slot: int
     endpoints: tuple[Endpoint, ...] = ()
+    max_connections: int = 0
+    queue: int = 64  # exchanges that wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class KeySource:
 
 @dataclass(frozen=True, slots=True)
 class Sticky:
+    """How a client's key is found, and the cookie that carries one of ours."""
+
     keys: tuple[KeySource, ...]
     cookie: str = "serinus_uid"
     cookie_max_age: int = 30 * 86400
@@ -68,6 +74,8 @@ class Sticky:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
+    """How long each wait of an exchange may take."""
+
     connect: float = 2.0
     response: float = 30.0  # from the last byte of the request to the first of the response
     idle: float = 60.0  # between two reads or writes of a body
@@ -83,6 +91,7 @@ class Retries:
 
     attempts: int = 1
     budget: float = 0.2
+    budget_min: float = 3.0  # retries a second that are always allowed
     on: frozenset[str] = frozenset({"connect_error", "reset"})  # of proxy.core.outcome.Outcome names
     buffer: int = 64 * 1024  # the largest request body that is kept for a retry
 
@@ -94,13 +103,16 @@ class Ejection:
     consecutive: int = 5  # failures in a row; 0: off
     error_share: float = 0.0  # of at least min_requests in 10 s; 0: off
     min_requests: int = 20
-    base_time: float = 30.0  # times the number of ejections so far, at most ten times
+    base_time: float = 30.0  # times the number of ejections so far
+    max_time: float = 300.0
     max_share: float = 0.5  # of a version's endpoints
     panic: float = 0.5  # below this usable share, health is ignored
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
+    """A service with everything that decides how its requests are served."""
+
     name: str
     versions: tuple[Version, ...]
     weights: tuple[float, ...]  # beside versions; not all zero
@@ -116,8 +128,6 @@ class Service:
     retries: Retries = field(default_factory=Retries)
     ejection: Ejection | None = field(default_factory=Ejection)
     slow_start: float = 0.0
-    max_connections: int = 0  # per endpoint and worker
-    queue: int = 64  # exchanges waiting per endpoint and worker
     pool_idle: int = 64  # idle connections kept per endpoint and worker
     body_limit: int = 0
     upgrades: frozenset[str] = frozenset({"websocket"})
@@ -136,6 +146,8 @@ class ValueMatch:
 
 @dataclass(frozen=True, slots=True)
 class Route:
+    """All conditions must hold; which of several matching routes wins is said in proxy/core/routing.pyx."""
+
     service: str
     version: str = ""  # forced version; empty: the split decides
     host: str = ""  # lower case; "shop.example.com", "*.example.com"; empty: any
@@ -149,6 +161,8 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
+    """What is served; services and routes refer to each other by name."""
+
     generation: int
     services: tuple[Service, ...]
     routes: tuple[Route, ...]
@@ -156,6 +170,8 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class AccessLog:
+    """Where lines go, and which fields of the JSON form."""
+
     format: Literal["off", "json", "combined"] = "off"
     path: str = ""  # empty: standard output
     fields: tuple[str, ...] = ()  # of proxy.core.logformat.FIELDS; empty: all
@@ -172,7 +188,6 @@ class Settings:
     response_head: int = 64 * 1024
     connections: int = 10_000  # per worker
     connections_per_client: int = 0  # per worker
-    pipelined: int = 16  # requests read ahead of their turn
     head_timeout: float = 10.0
     keepalive_timeout: float = 75.0
     body_timeout: float = 60.0  # between two reads of a request body

@@ -35,7 +35,6 @@ cdef enum Kind:
     IP
 
 cdef dict KINDS = {"header": HEADER, "cookie": COOKIE, "own-cookie": OWN_COOKIE, "ip": IP}
-cdef double BUDGET_RESERVE = 10  # retries that a quiet service may always make, refilled one a second
 
 
 cdef int64_t _ns(double seconds):
@@ -97,12 +96,12 @@ cdef class Service:
             self.splitter.reweigh(spec.weights)
         else:
             self.splitter = make_splitter(spec.weights, int.from_bytes(urandom(4), "little"))
-        self.tokens = before.tokens if before is not None else BUDGET_RESERVE
+        self.tokens = before.tokens if before is not None else spec.retries.budget_min
 
     def refill(self) -> None:
         """Called once a second: a quiet service may retry too."""
-        if self.tokens < BUDGET_RESERVE:
-            self.tokens += 1
+        if self.tokens < self.spec.retries.budget_min:
+            self.tokens = self.spec.retries.budget_min
 
     cdef int choose(self, RequestView view, bytes peer, Decision* decision) except -1:
         """Decide on a version for one request."""

@@ -20,6 +20,7 @@ cdef class Version(Policy):
     cdef int limit
     cdef int queue
     cdef int64_t eject_time
+    cdef int64_t eject_longest
     cdef double eject_most
     cdef double panic
     cdef Endpoint pick(self, Endpoint avoid, uint64_t key, int64_t now)

@@ -24,7 +24,6 @@ cdef enum:
     ROUND_ROBIN = 1
     BY_HASH = 2
     RING_POINTS = 128       # an endpoint: its share of keys is then within about 10 %
-    EJECTION_GROWTH = 10
 
 cdef double RARELY = 0.1    # the least share of its turns that an endpoint gets in its slow start
 
@@ -44,8 +43,8 @@ cdef class Version(Policy):
         self.balance = BALANCES[service.balance]
         self.random = int.from_bytes(urandom(8), "little")
         self.slow_start = <int64_t> (service.slow_start * 1e9)
-        self.limit = service.max_connections
-        self.queue = service.queue
+        self.limit = spec.max_connections
+        self.queue = spec.queue
         self.pool_idle = service.pool_idle
         self.keepalive = <int64_t> (service.timeouts.keepalive * 1e9)
         if service.ejection is not None:
@@ -53,6 +52,7 @@ cdef class Version(Policy):
             self.eject_share = service.ejection.error_share
             self.eject_minimum = service.ejection.min_requests
             self.eject_time = <int64_t> (service.ejection.base_time * 1e9)
+            self.eject_longest = <int64_t> (service.ejection.max_time * 1e9)
             self.eject_most = service.ejection.max_share
             self.panic = service.ejection.panic
         for endpoint in endpoints:
@@ -82,7 +82,7 @@ cdef class Version(Policy):
         if out + 1 > self.eject_most * len(self.endpoints):
             return
         endpoint.ejections += 1
-        endpoint.ejected_until = now + self.eject_time * min(endpoint.ejections, EJECTION_GROWTH)
+        endpoint.ejected_until = now + min(self.eject_time * endpoint.ejections, self.eject_longest)
         endpoint.block.ejections += 1
         endpoint.block.ejected = 1
         self.refresh()

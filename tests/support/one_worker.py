@@ -46,8 +46,10 @@ class OneWorker:
         self._seq = 0
         listeners = json.dumps([{"fd": listening.fileno(), "name": "test", "tls": None}])
         self.program = subprocess.Popen(
-            [sys.executable, "-m", "proxy.worker", "--control", str(far.fileno()), "--counters", str(counters)]
-            + ["--worker", "0", "--listeners", listeners],
+            [
+                *(sys.executable, "-m", "proxy.worker", "--worker", "0", "--listeners", listeners),
+                *(f"--control={far.fileno()}", f"--counters={counters}"),
+            ],
             pass_fds=(far.fileno(), counters, listening.fileno()),
         )
         far.close()
