@@ -1,6 +1,7 @@
 """The closed lists of what can become of an attempt and of what can go wrong: names and statuses.
 
-Owns every word that appears in metrics, in the access log and in `Proxy-Status`. Must not know how a failure is noticed.
+Owns every word that appears in metrics, in the access log and in `Proxy-Status`. Must not know how
+a failure is noticed.
 
 Rules:
 1. The numbers are indexes into the shared counters: append, never reorder.

@@ -1,4 +1,4 @@
-"""The immutable values that a worker serves from: a `Snapshot` of services and routes, and the `Settings` of its clients.
+"""The immutable values that a worker serves from: a `Snapshot` of services and routes, and the `Settings` of clients.
 
 Owns the shapes that travel from the supervisor to the workers (pickled, over a socket pair), nothing else. Must not
 import the configuration models: a worker starts without pydantic.
