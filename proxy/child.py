@@ -99,7 +99,8 @@ class Child:
         self._channel.send(Message(seq, "drain", seconds))
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once. It counts as ended from here on."""
+        self.state = "ended"
         if self._program is not None and self._program.returncode is None:
             self._program.kill()
 
@@ -126,6 +127,8 @@ class Child:
         return ""
 
     def _received(self, message: Message) -> None:
+        if self.state == "ended":
+            return
         match message.kind:
             case "ready":
                 self.state = "ready"

@@ -42,7 +42,11 @@ class StartError(Exception):
 
 
 class Rejected(Exception):
-    """A worker could not take what it was sent; the text says why."""
+    """Workers could not take what they were sent; the text says why."""
+
+    def __init__(self, reasons: dict[int, str]) -> None:
+        super().__init__("; ".join(f"worker {worker}: {reason}" for worker, reason in reasons.items()))
+        self.workers = tuple(reasons)
 
 
 class Unconfirmed(Exception):
@@ -164,6 +168,13 @@ class Crew:
         finally:
             del self._waiting[served]
 
+    def replace(self, workers: Sequence[int]) -> None:
+        """Kill these workers, so that others that begin with what is true now take their seats."""
+        for index in workers:
+            child = self._seats[index].child
+            if child is not None:
+                child.kill()
+
     async def drain(self, seconds: float) -> int:
         """Tell every worker to take nothing new and to finish; returns how many had to be killed at the end of it."""
         self._stopping.set()
@@ -240,15 +251,15 @@ class Crew:
     def _settle(self) -> None:
         """Tell those who wait what has become of their number."""
         for served, seq in self._waiting.items():
-            refusals = [
-                f"worker {seat.index}: {seat.child.refusals[seq]}"
+            refusals = {
+                seat.index: seat.child.refusals[seq]
                 for seat in self._seats
-                if seat.child is not None and seq in seat.child.refusals
-            ]
+                if seat.child is not None and seat.child.is_ready and seq in seat.child.refusals
+            }
             if served.done():
                 continue
             if refusals:
-                served.set_exception(Rejected("; ".join(refusals)))
+                served.set_exception(Rejected(refusals))
             elif all(_serves(seat, seq) for seat in self._seats):
                 served.set_result(None)
 

@@ -125,12 +125,12 @@ class Dispatch:
 
     def _push(self) -> None:
         self._timer = None
-        services = (
-            serving.service(self.live, old.name, self.slots, self.known.of) if old.name in self._touched else old
+        touched, self._touched = self._touched, set()
+        services = tuple(
+            serving.service(self.live, old.name, self.slots, self.known.of) if old.name in touched else old
             for old in self._served.services
         )
-        self._touched = set()
-        self._serve(replace(self._served, services=tuple(services)))
+        self._serve(replace(self._served, services=services))
 
     def _serve(self, new: Snapshot) -> int:
         old, self._served = self._served, new

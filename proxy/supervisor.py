@@ -20,6 +20,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -259,7 +260,7 @@ class Supervisor:
             problem = Problem("", f"{self._state.path} cannot be written: {exc.strerror or exc}")
             raise Refused(status, "The change cannot be kept, so it was not made", (problem,)) from exc
         try:
-            await self._serve(new)
+            await self._confirm(self._serve(new))
         except Rejected as exc:
             await self._undo(old)
             title = "Not every worker can serve the change, so it was undone"
@@ -270,20 +271,34 @@ class Supervisor:
         return new
 
     async def _undo(self, old: Live) -> None:
-        """Go back to what was served before, as the next generation."""
+        """Go back to what was served before, as the next generation; who cannot even do that is replaced."""
+        assert self._crew is not None
         again = replace(old, generation=self.live.generation + 1)
         self._dispatch.make_room(again)
         try:
             await self._save(again)
-            await self._serve(again)
-        except (OSError, Rejected, Unconfirmed) as exc:
-            _log.error("a change could not be undone everywhere: %s", exc)
+        except OSError as exc:
+            _log.error("%s holds a change that was undone and cannot be written: %s", self._state.path, exc)
+        sent = self._serve(again)
+        try:
+            await self._confirm(sent)
+        except Rejected as exc:
+            _log.error("a change could not be undone: %s; replacing", exc)
+            self._crew.replace(exc.workers)
+            with suppress(Rejected, Unconfirmed):  # the workers that are left serve it
+                await self._confirm(sent)
+        except Unconfirmed as exc:
+            _log.error("a change is not undone everywhere: %s", exc)
 
-    async def _serve(self, live: Live) -> None:
-        assert self._crew is not None
+    def _serve(self, live: Live) -> list[int]:
+        """Take up a live state and send it; returns the numbers of the messages."""
         sent = self._dispatch.adopt(live)
         changes = {name: asdict(change) for name, change in change_of(live).items()}
         self.events.publish("change", generation=live.generation, services=changes)
+        return sent
+
+    async def _confirm(self, sent: Sequence[int]) -> None:
+        assert self._crew is not None
         for seq in sent:
             await self._crew.confirmed(seq)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from config import model
 from config.address import TcpAddress, UnixAddress, parse_endpoint_address
-from proxy.core.live import Live, LiveEndpoint, LiveService
+from proxy.core.live import Live, LiveEndpoint
 from proxy.core.slots import Slots
 from proxy.core.snapshot import (
     AccessLog,
@@ -76,10 +76,9 @@ def service(live: Live, name: str, slots: Slots, health: HealthOf) -> Service:
     """One service as workers serve it. Raises OutOfSlots."""
     configured, current = live.config.services[name], live.services[name]
     names = list(current.versions)
-    limited = [version for version in configured.versions.values() if version.max_connections]
     return Service(
         name=name,
-        versions=tuple(_version(name, version, current, slots, health) for version in names),
+        versions=tuple(_version(live, name, version, slots, health) for version in names),
         weights=tuple(current.weights[version] for version in names),
         stable=names.index(configured.stable),
         fallback=names.index(configured.fallback) if configured.fallback is not None else -1,
@@ -93,12 +92,11 @@ def service(live: Live, name: str, slots: Slots, health: HealthOf) -> Service:
         retries=Retries(
             attempts=configured.retries.attempts,
             budget=configured.retries.budget,
+            budget_min=configured.retries.budget_min,
             on=frozenset(configured.retries.on),
         ),
         ejection=_ejection(configured.ejection),
         slow_start=configured.slow_start,
-        max_connections=max((version.max_connections for version in limited), default=0),
-        queue=max((version.queue for version in limited), default=0),
         pool_idle=configured.pool.idle,
         body_limit=configured.limits.body,
         upgrades=frozenset(token.lower() for token in configured.upgrade),
@@ -118,7 +116,6 @@ def settings(config: model.Config, cookie_secret: bytes) -> Settings:
         response_head=limits.response_head,
         connections=limits.connections,
         connections_per_client=limits.connections_per_client,
-        pipelined=limits.pipelined,
         head_timeout=timeouts.head,
         keepalive_timeout=timeouts.keepalive,
         body_timeout=timeouts.idle,
@@ -130,19 +127,24 @@ def settings(config: model.Config, cookie_secret: bytes) -> Settings:
     )
 
 
-def _version(name: str, version: str, current: LiveService, slots: Slots, health: HealthOf) -> Version:
-    def endpoint(live: LiveEndpoint) -> Endpoint:
-        known = health(name, version, live.address)
-        return Endpoint(
-            address=live.address,
-            slot=slots.endpoint(name, version, live.address),
-            sockets=known.sockets,
-            state=live.state,
-            healthy=known.healthy,
-            warm_from=known.warm_from,
-        )
+def _version(live: Live, name: str, version: str, slots: Slots, health: HealthOf) -> Version:
+    configured = live.config.services[name].versions[version]
+    return Version(
+        name=version,
+        slot=slots.version(name, version),
+        endpoints=tuple(
+            _endpoint(
+                endpoint, slots.endpoint(name, version, endpoint.address), health(name, version, endpoint.address)
+            )
+            for endpoint in live.services[name].versions[version]
+        ),
+        max_connections=configured.max_connections,
+        queue=configured.queue,
+    )
 
-    return Version(version, slots.version(name, version), tuple(map(endpoint, current.versions[version])))
+
+def _endpoint(live: LiveEndpoint, slot: int, known: EndpointHealth) -> Endpoint:
+    return Endpoint(live.address, slot, known.sockets, live.state, known.healthy, known.warm_from)
 
 
 def _routes(route: model.Route) -> Iterator[Route]:
@@ -219,6 +221,7 @@ def _ejection(ejection: model.Ejection | None) -> Ejection | None:
         error_share=ejection.error_share,
         min_requests=ejection.min_requests,
         base_time=ejection.base_time,
+        max_time=ejection.max_time,
         max_share=ejection.max_share,
         panic=ejection.panic,
     )

@@ -87,6 +87,11 @@ def test_sticky_keys_and_the_own_cookie():
     )
 
 
+def test_connections_are_limited_by_version():
+    shop = served({"versions": {"v1": {"max_connections": 5, "queue": 0}, "v2": {}}})
+    assert shop.versions == (Version("v1", 1, max_connections=5, queue=0), Version("v2", 2))
+
+
 def test_passive_checks_may_be_off():
     assert served({}).ejection == Ejection()
     assert served({"ejection": "off"}).ejection is None
