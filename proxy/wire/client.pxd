@@ -34,4 +34,5 @@ cdef class Listener(Socket):
     cdef readonly str name
     cdef bint tls
     cdef bytes busy
+    cdef int _accept(self) except -1
     cdef int _admit(self, int fd, object peer) except -1

@@ -35,6 +35,7 @@ cdef enum:
     LINGER_NS = 2000000000
     LINGER_BYTES = 1048576
     ACCEPT_MOST = 64        # connections taken in one event
+    ACCEPT_PAUSE_NS = 100000000  # when descriptors have run out
 
 
 cdef class Client(Downstream):
@@ -295,10 +296,17 @@ cdef class Listener(Socket):
         self.open(plane.poller, fd, EPOLLIN)
 
     def stop(self) -> None:
-        """Take no more connections."""
+        """Take no more connections than those that wait already."""
+        while self.fd >= 0 and self._accept() == ACCEPT_MOST:
+            pass
         self.close()
 
     cdef int ready(self, uint32_t events) except -1:
+        self._accept()
+        return 0
+
+    cdef int _accept(self) except -1:
+        """Take the connections that wait, at most ACCEPT_MOST; how many it were."""
         cdef sockaddr_storage peer
         cdef Client client
         cdef char text[64]
@@ -313,8 +321,8 @@ cdef class Listener(Socket):
                 if errno == EMFILE or errno == ENFILE:
                     self.plane.slab.block.refused += 1
                     self.want(0)
-                    self.deadline(monotonic() + 100000000)
-                return 0
+                    self.deadline(monotonic() + ACCEPT_PAUSE_NS)
+                return i
             length = peer_text(&peer, text)
             name = text[:length]
             if not self._admit(fd, name):
@@ -327,7 +335,7 @@ cdef class Listener(Socket):
             client.origin.trusted = self.plane.trusts(name)
             client.origin.tls = self.tls
             client.start(self.plane, fd)
-        return 0
+        return ACCEPT_MOST
 
     cdef int expired(self, int64_t now) except -1:
         """Descriptors had run out: try again."""
