@@ -315,5 +315,5 @@ class Supervisor:
             for listener in opened:
                 fd = listener.for_worker(index).fileno()
                 fds.append(fd)
-                listeners.append({"fd": fd, "name": listener.name, "tls": tls, "proxy_protocol": asked.proxy_protocol})
+                listeners.append({"fd": fd, "name": listener.name, "tls": tls})
         return fds, ["--listeners", json.dumps(listeners)]
