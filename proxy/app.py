@@ -3,9 +3,10 @@
 Owns the assembly and the order of beginning and ending. Must not do the work of its parts.
 
 Rules:
-1. Nothing is opened before the configuration is known to be good.
-2. What cannot begin says what is wrong and what to do, and leaves nothing open.
-3. SIGTERM and SIGQUIT drain and end within `drain_timeout`; SIGINT ends soon, a second one at once.
+1. Nothing is opened before the configuration is known to be good, and what cannot begin leaves nothing open.
+2. Signals are taken from the first moment on: one that came too early is not lost, and none ends the proxy by default.
+3. SIGTERM and SIGQUIT drain and end within `drain_timeout`; SIGINT ends soon, and a second one at once. The admin API
+   answers until the end.
 """
 
 from __future__ import annotations
@@ -16,16 +17,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from config.address import TcpAddress, UnixAddress
 from config.load import load
 from config.model import Config
 from config.problems import ConfigError
@@ -33,32 +32,34 @@ from proxy.admin.app import create_app
 from proxy.breaker import Breaker
 from proxy.checks import Prober
 from proxy.core.live import Refused
-from proxy.core.overlay import difference
+from proxy.core.overlay import describe, difference
 from proxy.core.slots import OutOfSlots
 from proxy.crew import StartError
 from proxy.metrics import SerinusCollector
 from proxy.observations import Observations
 from proxy.resolver import Resolver
-from proxy.sockets import ListenError, passed_descriptors
+from proxy.sockets import ListenError, OpenListener, close_listeners, open_listeners, passed_descriptors
 from proxy.state import StateError, StateFolder
 from proxy.supervisor import Supervisor
 
 #: SIGINT is a person who waits: what is in flight gets this long, seconds.
-SOON = 2.0
-FAILED = 1
+SOON: Final = 2.0
+FAILED: Final = 1
+INTERRUPTED: Final = 128 + signal.SIGINT
 
+_ENDING: Final = (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT)
 _log = logging.getLogger(__name__)
 
 
 def run(config_path: str | Path) -> int:
-    """Serve the configuration until a signal ends it; the exit code.
+    """Serve the configuration until a signal ends it; returns the exit code.
 
     Raises:
-        ConfigError: the file cannot be used.
+        ConfigError: the file cannot be used; nothing was started.
     """
     path = Path(config_path)
     config = load(path)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="serinus: %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="serinus [%(levelname)s] %(message)s")
     try:
         return uvloop.run(_serve(config, path))
     except (StateError, ListenError, StartError, OutOfSlots) as exc:
@@ -67,37 +68,46 @@ def run(config_path: str | Path) -> int:
 
 
 async def _serve(config: Config, path: Path) -> int:
-    supervisor = Supervisor(
-        config, path, StateFolder(config.state_dir), passed=passed_descriptors(os.environ, os.getpid())
-    )
-    endings = _endings()
-    try:
+    endings = _take_endings()
+    passed = passed_descriptors(os.environ, os.getpid())
+    async with contextlib.AsyncExitStack() as stack:
+        supervisor = await stack.enter_async_context(_supervising(config, path, passed))
+        stack.enter_context(_taking_orders(supervisor))
         observations = Observations(supervisor)
-        registry = CollectorRegistry()
-        registry.register(SerinusCollector(supervisor, observations))
-        async with contextlib.AsyncExitStack() as stack:
-            # Names are looked up before the first request can need them.
-            for part in (Resolver(supervisor), Prober(supervisor), observations, Breaker(supervisor)):
-                await stack.enter_async_context(_running(part.run()))
-            await supervisor.start()
-            await stack.enter_async_context(_admin(supervisor, observations, registry))
-            _tell_beginning(supervisor)
-            _on_reload(supervisor)
-            return await _end(supervisor, endings)
+        # Before the workers, so that names are looked up when the first request comes.
+        for part in (Resolver(supervisor), Prober(supervisor), observations, Breaker(supervisor)):
+            await stack.enter_async_context(_running(part.run()))
+        if not await _started(supervisor, endings):
+            return INTERRUPTED
+        admin = await stack.enter_async_context(_admin(supervisor, observations, passed))
+        _tell_beginning(supervisor, admin)
+        return await _end(supervisor, endings)
+
+
+@contextlib.asynccontextmanager
+async def _supervising(config: Config, path: Path, passed: Mapping[int, str]) -> AsyncIterator[Supervisor]:
+    state = StateFolder(config.state_dir)
+    try:
+        supervisor = Supervisor(config, path, state, passed=passed)
+    except BaseException:
+        state.close()
+        raise
+    try:
+        yield supervisor
     finally:
         await supervisor.stop()
 
 
 @contextlib.asynccontextmanager
 async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """A part of the supervisor that runs by itself."""
     task = asyncio.create_task(work)
     task.add_done_callback(_tell_failure)
     try:
         yield
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await task
+        await asyncio.wait({task})
 
 
 def _tell_failure(task: asyncio.Task[None]) -> None:
@@ -107,58 +117,56 @@ def _tell_failure(task: asyncio.Task[None]) -> None:
 
 @contextlib.asynccontextmanager
 async def _admin(
-    supervisor: Supervisor, observations: Observations, registry: CollectorRegistry
-) -> AsyncIterator[None]:
-    """Serve the admin API at the address of the configuration. Raises ListenError."""
+    supervisor: Supervisor, observations: Observations, passed: Mapping[int, str]
+) -> AsyncIterator[list[OpenListener]]:
+    """Serve the admin API. Raises ListenError."""
+    registry = CollectorRegistry()
+    registry.register(SerinusCollector(supervisor, observations))
     app = create_app(supervisor, observations, registry)
+    opened = open_listeners([supervisor.live.config.admin.address], 1, passed)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-    await runner.setup()
-    address = supervisor.live.config.admin.address
     try:
-        if isinstance(address, UnixAddress):
-            await web.UnixSite(runner, address.path).start()
-        else:
-            assert isinstance(address, TcpAddress)
-            await web.TCPSite(runner, address.host, address.port).start()
-    except OSError as exc:
-        await runner.cleanup()
-        raise ListenError(
-            f"the admin address {address} cannot be listened on: {exc.strerror or exc}. Set another one as admin.address."
-        ) from exc
-    try:
-        yield
+        await runner.setup()
+        for listener in opened[0]:
+            await web.SockSite(runner, listener.for_worker(0)).start()
+        yield opened[0]
     finally:
         await runner.cleanup()
+        close_listeners(opened)
 
 
-def _tell_beginning(supervisor: Supervisor) -> None:
+def _tell_beginning(supervisor: Supervisor, admin: list[OpenListener]) -> None:
     """One line for each thing that a person wants to know now."""
     live = supervisor.live
-    for group in supervisor.listeners:
-        for name in dict.fromkeys(listener.name for listener in group):
-            _log.info("listening on %s", name)
-    _log.info("admin API at %s", live.config.admin.address)
-    _log.info("%d workers, state in %s", len(supervisor.slabs), live.config.state_dir)
+    for listener in (listener for opened in supervisor.listeners for listener in opened):
+        _log.info("listening on %s", listener.name)
+    for listener in admin:
+        _log.info("admin API on %s", listener.name)
     for sentence in supervisor.dropped:
         _log.warning("%s", sentence)
-    for found in difference(live):
-        why = f"{found.change.by}: {found.change.reason}" if found.change.reason else found.change.by
-        at = datetime.fromtimestamp(found.change.at_wall_seconds, UTC).isoformat(" ", "seconds")
-        _log.info("%s is %s (from the state, %s, %s) instead of %s", found.path, found.live, at, why, found.file)
+    for different in difference(live):
+        _log.info("%s", describe(different))
+    _log.info(
+        "%d workers serve generation %d; state in %s", len(supervisor.slabs), live.generation, live.config.state_dir
+    )
 
 
-def _on_reload(supervisor: Supervisor) -> None:
+@contextlib.contextmanager
+def _taking_orders(supervisor: Supervisor) -> Any:
     """SIGHUP reads the file again, SIGUSR1 opens the access logs again."""
     loop = asyncio.get_running_loop()
-    running: set[asyncio.Task[None]] = set()
+    reloads: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
         task = loop.create_task(_reload(supervisor))
-        running.add(task)
-        task.add_done_callback(running.discard)
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
     loop.add_signal_handler(signal.SIGUSR1, supervisor.reopen_logs)
+    yield
+    for task in reloads:
+        task.cancel()
 
 
 async def _reload(supervisor: Supervisor) -> None:
@@ -169,15 +177,29 @@ async def _reload(supervisor: Supervisor) -> None:
     except ConfigError as exc:
         _log.error("the file was not taken, what was served goes on:\n%s", exc)
     except Refused as exc:
-        _log.error("the file was not taken, what was served goes on: %s", exc)
+        _log.error("the file was not taken: %s", exc)
 
 
-def _endings() -> asyncio.Queue[signal.Signals]:
+def _take_endings() -> asyncio.Queue[signal.Signals]:
     """The signals that end the proxy, as they come."""
     endings: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+    for number in _ENDING:
         asyncio.get_running_loop().add_signal_handler(number, endings.put_nowait, number)
     return endings
+
+
+async def _started(supervisor: Supervisor, endings: asyncio.Queue[signal.Signals]) -> bool:
+    """Start the workers; false when a signal came before they were ready. Raises what `start` does."""
+    start, ending = asyncio.create_task(supervisor.start()), asyncio.create_task(endings.get())
+    await asyncio.wait({start, ending}, return_when=asyncio.FIRST_COMPLETED)
+    if ending.done():
+        _log.warning("%s before all workers were ready: ending at once", ending.result().name)
+        start.cancel()
+        await asyncio.wait({start})
+        return False
+    ending.cancel()
+    await start
+    return True
 
 
 async def _end(supervisor: Supervisor, endings: asyncio.Queue[signal.Signals]) -> int:
@@ -196,8 +218,7 @@ async def _end(supervisor: Supervisor, endings: asyncio.Queue[signal.Signals]) -
         elif again.result() == signal.SIGINT and not drain.done():
             _log.warning("SIGINT again: ending at once")
             drain.cancel()
-            return FAILED
-    killed = drain.result()
-    if killed:
+            return INTERRUPTED
+    if killed := drain.result():
         _log.warning("%d workers were ended before they were done", killed)
     return 0

@@ -50,7 +50,8 @@ class Dispatch:
         self._timer: asyncio.TimerHandle | None = None
         self.known.follow(live, time.monotonic(), at_start=True)
         self._settings = serving.settings(live.config, cookie_secret)
-        self._served = serving.snapshot(live, self.slots, self.known.of)
+        self._around: Final = serving.Surroundings(self.slots, self.known.of, workers)
+        self._served = serving.snapshot(live, self._around)
 
     def send_by(self, send: Send) -> None:
         """From now on there are workers, and this sends to all of them."""
@@ -64,7 +65,7 @@ class Dispatch:
         """Give everything in a coming live state its slot. Raises OutOfSlots; what got one keeps it until `adopt`."""
         self._free_slots()
         try:
-            serving.snapshot(live, self.slots, self.known.of)
+            serving.snapshot(live, self._around)
         except Exception:
             self._keep_slots(self.live)
             raise
@@ -78,7 +79,7 @@ class Dispatch:
         if settings != self._settings:
             self._settings = settings
             sent.append(self._send("settings", settings))
-        sent.append(self._serve(serving.snapshot(live, self.slots, self.known.of)))
+        sent.append(self._serve(serving.snapshot(live, self._around)))
         self._keep_slots(live)
         return sent
 
@@ -127,7 +128,7 @@ class Dispatch:
         self._timer = None
         touched, self._touched = self._touched, set()
         services = tuple(
-            serving.service(self.live, old.name, self.slots, self.known.of) if old.name in touched else old
+            serving.service(self.live, old.name, self._around) if old.name in touched else old
             for old in self._served.services
         )
         self._serve(replace(self._served, services=services))

@@ -5,7 +5,7 @@ healthy, which slot and which socket come from outside.
 
 Rules:
 1. The translation is total: every service of the live state is served, with all its versions, in the order of the file.
-2. Limits are counted by each worker for itself, as the file says.
+2. Each worker counts connections for itself: its part of a limit is the whole by the number of workers, rounded up.
 """
 
 from __future__ import annotations
@@ -50,6 +50,19 @@ class EndpointHealth:
 HealthOf = Callable[[str, str, str], EndpointHealth]
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a snapshot needs beside the live state."""
+
+    slots: Slots
+    health: HealthOf
+    workers: int
+
+    def part(self, whole: int) -> int:
+        """One worker's part of a limit; 0 stays 0."""
+        return -(-whole // self.workers)
+
+
 def literal_sockets(address: str) -> tuple[SocketAddress, ...]:
     """Where an endpoint is, when its address says so without a resolver; empty for a host name."""
     parsed = parse_endpoint_address(address)
@@ -63,22 +76,22 @@ def inet_socket(address: TcpAddress) -> SocketAddress:
     return ("inet6" if ":" in address.host else "inet", address.host, address.port)
 
 
-def snapshot(live: Live, slots: Slots, health: HealthOf) -> Snapshot:
+def snapshot(live: Live, around: Surroundings) -> Snapshot:
     """Everything that workers serve. Raises OutOfSlots."""
     return Snapshot(
         generation=live.generation,
-        services=tuple(service(live, name, slots, health) for name in live.services),
+        services=tuple(service(live, name, around) for name in live.services),
         routes=tuple(route for configured in live.config.routes for route in _routes(configured)),
     )
 
 
-def service(live: Live, name: str, slots: Slots, health: HealthOf) -> Service:
+def service(live: Live, name: str, around: Surroundings) -> Service:
     """One service as workers serve it. Raises OutOfSlots."""
     configured, current = live.config.services[name], live.services[name]
     names = list(current.versions)
     return Service(
         name=name,
-        versions=tuple(_version(live, name, version, slots, health) for version in names),
+        versions=tuple(_version(live, name, version, around) for version in names),
         weights=tuple(current.weights[version] for version in names),
         stable=names.index(configured.stable),
         fallback=names.index(configured.fallback) if configured.fallback is not None else -1,
@@ -127,19 +140,18 @@ def settings(config: model.Config, cookie_secret: bytes) -> Settings:
     )
 
 
-def _version(live: Live, name: str, version: str, slots: Slots, health: HealthOf) -> Version:
+def _version(live: Live, name: str, version: str, around: Surroundings) -> Version:
     configured = live.config.services[name].versions[version]
     return Version(
         name=version,
-        slot=slots.version(name, version),
+        slot=around.slots.version(name, version),
         endpoints=tuple(
-            _endpoint(
-                endpoint, slots.endpoint(name, version, endpoint.address), health(name, version, endpoint.address)
-            )
+            _endpoint(endpoint, around.slots.endpoint(*place), around.health(*place))
             for endpoint in live.services[name].versions[version]
+            for place in ((name, version, endpoint.address),)
         ),
-        max_connections=configured.max_connections,
-        queue=configured.queue,
+        max_connections=around.part(configured.max_connections),
+        queue=around.part(configured.queue),
     )
 
 

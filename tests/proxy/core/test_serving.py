@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from proxy.core.live import set_endpoint_state, set_split
-from proxy.core.serving import EndpointHealth, literal_sockets, settings, snapshot
+from proxy.core.serving import EndpointHealth, Surroundings, literal_sockets, settings, snapshot
 from proxy.core.slots import OutOfSlots, Slots
 from proxy.core.snapshot import (
     AccessLog,
@@ -30,14 +30,16 @@ def well(service: str, version: str, address: str) -> EndpointHealth:
 def served(service: dict[str, Any]):
     """One service of a file, as workers get it."""
     live = a_live(a_config({"shop": {"versions": {"v1": {}}, **service}}))
-    return snapshot(live, Slots(), well).services[0]
+    return snapshot(live, Surroundings(Slots(), well, 1)).services[0]
 
 
 def test_a_snapshot_has_every_service_with_its_weights_slots_and_endpoints():
     slots = Slots()
     live = set_split(a_live(), "shop", {"stable": 90, "canary": 10}, NEVER)
     live = set_endpoint_state(live, "shop", "canary", "127.0.0.1:9003", "drain", NEVER)
-    snap = snapshot(live, slots, lambda *name: replace(well(*name), healthy=name[1] != "green", warm_from=3.0))
+    snap = snapshot(
+        live, Surroundings(slots, lambda *name: replace(well(*name), healthy=name[1] != "green", warm_from=3.0), 1)
+    )
     shop, cart = snap.services
     assert (snap.generation, shop.name, cart.name) == (3, "shop", "cart")
     assert (shop.weights, shop.stable, shop.fallback, shop.salt) == ((90.0, 10.0), 0, 0, b"shop............")
@@ -56,12 +58,12 @@ def test_a_snapshot_has_every_service_with_its_weights_slots_and_endpoints():
         Version("blue", 3, (Endpoint("unix:/run/blue.sock", 4, (("unix", "/run/blue.sock", 0),), warm_from=3.0),)),
         Version("green", 4, (Endpoint("cart.example:9005", 5, (), healthy=False, warm_from=3.0),)),
     )
-    assert snapshot(live, slots, well).services[0].versions[1].slot == 2
+    assert snapshot(live, Surroundings(slots, well, 1)).services[0].versions[1].slot == 2
 
 
 def test_more_versions_than_slots_are_refused():
     with pytest.raises(OutOfSlots):
-        snapshot(a_live(), Slots(versions=3), well)
+        snapshot(a_live(), Surroundings(Slots(versions=3), well, 1))
 
 
 def test_an_ip_address_and_a_path_need_no_resolver():
@@ -92,6 +94,12 @@ def test_connections_are_limited_by_version():
     assert shop.versions == (Version("v1", 1, max_connections=5, queue=0), Version("v2", 2))
 
 
+def test_each_worker_has_an_equal_part_of_a_limit_rounded_up():
+    live = a_live(a_config({"shop": {"versions": {"v1": {"max_connections": 5, "queue": 3}, "v2": {"queue": 0}}}}))
+    (shop,) = snapshot(live, Surroundings(Slots(), well, 4)).services
+    assert shop.versions == (Version("v1", 1, max_connections=2, queue=1), Version("v2", 2, max_connections=0, queue=0))
+
+
 def test_passive_checks_may_be_off():
     assert served({}).ejection == Ejection()
     assert served({"ejection": "off"}).ejection is None
@@ -119,7 +127,11 @@ def test_a_route_has_one_entry_for_each_of_its_hosts():
         (ValueMatch("Uid", "regex", "[0-9]+"),),
         (ValueMatch("debug", "present"),),
     )
-    assert snapshot(a_live(config), Slots(), well).routes == (route, replace(route, host="*.b.example"), Route("cart"))
+    assert snapshot(a_live(config), Surroundings(Slots(), well, 1)).routes == (
+        route,
+        replace(route, host="*.b.example"),
+        Route("cart"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +139,9 @@ def test_a_route_has_one_entry_for_each_of_its_hosts():
     [({"path": "/x"}, "exact", "/x"), ({"path_regex": "/x.*"}, "regex", "/x.*"), ({}, "any", "")],
 )
 def test_the_kinds_of_paths(match: dict[str, str], kind: str, path: str):
-    (route,) = snapshot(a_live(a_config(routes=({"match": match, "service": "shop"},))), Slots(), well).routes
+    (route,) = snapshot(
+        a_live(a_config(routes=({"match": match, "service": "shop"},))), Surroundings(Slots(), well, 1)
+    ).routes
     assert (route.path_kind, route.path) == (kind, path)
 
 
