@@ -27,7 +27,6 @@ from config.service import (
     Breaker,
     Drain,
     Ejection,
-    Forward,
     Health,
     Pool,
     Retries,
@@ -53,7 +52,6 @@ __all__ = [
     "Drain",
     "Ejection",
     "EndpointAddress",
-    "Forward",
     "Health",
     "InheritedSocket",
     "KeySource",
@@ -96,7 +94,7 @@ LogField = Literal[
     "status",
     "service",
     "version",
-    "route_reason",
+    "reason",
     "upstream",
     "duration_ms",
     "upstream_ms",
@@ -106,12 +104,14 @@ LogField = Literal[
     "error",
     "tls",
     "user_agent",
+    "referer",
 ]
 LOG_FIELDS: Final[tuple[LogField, ...]] = get_args(LogField)
 
 # Fine where services answer, coarse where clients give up.
 DEFAULT_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 MAX_WORKERS: Final = 256
+MAX_HEADERS: Final = 256
 
 
 def _workers(value: object) -> int | Literal["auto"]:
@@ -144,9 +144,7 @@ class Listener(Value):
     address: ListenOn
     """host:port, [v6]:port, unix:/path or fd@N (a descriptor passed by systemd)."""
     tls: Tls | None = None
-    """Serves TLS; without it, plain HTTP."""
-    proxy_protocol: bool = False
-    """Whether each connection begins with a PROXY protocol header (v1 or v2), from trusted_proxies only."""
+    """Not served by this version: terminate TLS in front of the proxy."""
 
 
 class Admin(Value):
@@ -177,7 +175,7 @@ class Limits(ServiceLimits):
     """The request line (414)."""
     head: HeadSize = 32 * 1024
     """The head of a request: request line and header fields (431)."""
-    headers: PositiveCount = 100
+    headers: Annotated[int, Field(ge=1, le=MAX_HEADERS)] = 100
     """Header fields in a head (431)."""
     response_head: HeadSize = 64 * 1024
     """The head of a response (502)."""
@@ -187,8 +185,6 @@ class Limits(ServiceLimits):
     """Client connections per worker; more are closed at once."""
     connections_per_client: Count = 0
     """Connections from one client address, per worker; 0: unlimited."""
-    pipelined: PositiveCount = 16
-    """Requests that one connection may send ahead; then reading stops."""
 
     @model_validator(mode="after")
     def _line_within_head(self) -> Self:
@@ -201,7 +197,7 @@ class Timeouts(ServiceTimeouts):
     """Every wait has a deadline; most can be set per service as well."""
 
     head: Duration = 10.0
-    """From the first byte of a request to the end of its head, TLS handshake included (408)."""
+    """From the first byte of a request to the end of its head (408)."""
     keepalive: DurationOrOff = 75.0
     """Between two requests of a client; off: every response closes its connection."""
 
@@ -217,6 +213,14 @@ class AccessLog(Value):
     """The fields of a json line, in this order."""
     drop: OneOrMore[LogField] = ()
     """Fields to leave out of `fields`."""
+
+    @model_validator(mode="after")
+    def _distinct_fields(self) -> Self:
+        if len(set(self.fields)) != len(self.fields):
+            raise ValueError("fields has one of them twice")
+        if not self.kept_fields:
+            raise ValueError("at least one field must be left; access_log: off writes no lines")
+        return self
 
     @property
     def kept_fields(self) -> tuple[LogField, ...]:
@@ -261,7 +265,7 @@ class Config(Value):
     timeouts: Timeouts = Timeouts()
     """How long everything may take."""
     trusted_proxies: OneOrMore[Network] = ()
-    """Peers whose X-Forwarded-*, Forwarded, X-Serinus-* and PROXY protocol are believed, as addresses or ranges."""
+    """Peers whose X-Forwarded-*, Forwarded and X-Serinus-* are believed, as addresses or ranges."""
     drain_timeout: DurationOrOff = 30.0
     """How long a stopping proxy waits for requests in flight."""
     metrics: Metrics = Metrics()

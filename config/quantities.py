@@ -21,7 +21,7 @@ SIZE_PATTERN: Final = r"^[0-9]+(\.[0-9]+)? ?([KMGT]iB|[kKMGT]B|B)?$"
 SHARE_PATTERN: Final = r"^[0-9]+(\.[0-9]+)? ?%$|^[01](\.[0-9]+)?$"
 _MAX_WEIGHT: Final = 1e9
 _MIN_HEAD: Final = 64
-_MAX_HEAD: Final = 16 * 2**20
+_MAX_HEAD: Final = 128 * 2**10
 _STATUSES: Final = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 
 

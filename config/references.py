@@ -15,6 +15,7 @@ from config.route import Match
 from config.values import is_off
 
 _VERSION_FIELDS: Final = ("active", "stable", "fallback")
+_MAX_VERSIONS: Final = 64
 
 Complaints = Iterator[Complaint]
 
@@ -23,6 +24,7 @@ def check_references(tree: Mapping[str, object]) -> Complaints:
     """Yield a complaint for everything in the file that does not fit together."""
     services = _mapping(tree.get("services"))
     yield from _check_listeners(tree)
+    yield from _check_no_tls(tree)
     for name, service in services.items():
         yield from _check_split(("services", name), _mapping(service))
         yield from _check_endpoints(("services", name, "versions"), _mapping(service))
@@ -42,10 +44,19 @@ def _check_listeners(tree: Mapping[str, object]) -> Complaints:
     yield from _check_unique(taken, "{} is listened on already")
 
 
+def _check_no_tls(tree: Mapping[str, object]) -> Complaints:
+    for index, listener in enumerate(_list(tree.get("listen"))):
+        if _mapping(listener).get("tls") is not None:
+            message = "TLS is not served by this version; terminate it in front of the proxy and leave tls out"
+            yield Complaint(("listen", index, "tls"), message)
+
+
 def _check_split(path: Path, service: Mapping[str, Any]) -> Complaints:
     versions, split = _mapping(service.get("versions")), service.get("split")
     if not versions:
         return
+    if len(versions) > _MAX_VERSIONS:
+        yield Complaint((*path, "versions"), f"a service has at most {_MAX_VERSIONS} versions")
     for name in _mapping(split):
         yield from _check_known((*path, "split", name), name, "version", versions, at_key=True)
     for field in _VERSION_FIELDS:

@@ -23,7 +23,7 @@ from config.quantities import (
     StatusRange,
     Weight,
 )
-from config.texts import Endpoint, ForwardedHost, HeaderValue, RequestPath, TokenText, VersionName, is_version_name
+from config.texts import Endpoint, HeaderValue, RequestPath, TokenText, VersionName, is_version_name
 from config.values import NotEmpty, OneOrMore, OrOff, Table, Value
 
 _DEFAULT_STABLE: Final = "stable"
@@ -33,7 +33,7 @@ class ServiceTimeouts(Value):
     """The waits on behalf of one service; what is not said here is taken from the global `timeouts`."""
 
     connect: Duration = 2.0
-    """To open a connection to an endpoint, TLS included (504)."""
+    """To open a connection to an endpoint (504)."""
     response: DurationOrOff = 30.0
     """From the end of the request to the first byte of the response (504)."""
     idle: DurationOrOff = 60.0
@@ -61,9 +61,9 @@ class Version(Value):
     endpoints: tuple[Endpoint, ...] = ()
     """Where it runs: host:port, [v6]:port or unix:/path; a name stands for all its addresses."""
     max_connections: Count = 0
-    """Connections to each endpoint, per worker; 0: unlimited."""
+    """Connections to each endpoint; 0: unlimited. Each worker has an equal part, rounded up."""
     queue: Count = 64
-    """Requests, per worker, that may wait while all endpoints are at max_connections; more are answered 503."""
+    """Requests that may wait for each endpoint at max_connections; more are answered 503. Parted in the same way."""
 
 
 class StickyCookie(Value):
@@ -74,7 +74,7 @@ class StickyCookie(Value):
     max_age: DurationOrOff = 30.0 * 86400
     """How long browsers keep it; off: until they close."""
     secure: Literal["auto", True, False] = "auto"
-    """Whether it is sent over TLS only; auto: when the request came over TLS."""
+    """Whether it is sent over TLS only: true where TLS is terminated in front; auto: when the request came over TLS."""
     same_site: Literal["Strict", "Lax", "None"] = "Lax"
     """The SameSite attribute."""
 
@@ -137,11 +137,9 @@ class Ejection(Value):
     consecutive: Count = 5
     """Failures in a row (connect error, reset, timeout, 5xx) that eject; 0: off."""
     error_share: ShareOrOff = 0.0
-    """The share of failures within `window` that ejects."""
+    """The share of failures within 10 s that ejects; off: any share is fine."""
     min_requests: PositiveCount = 20
-    """Requests within `window` below which the share says nothing."""
-    window: Duration = 10.0
-    """The time over which the share is taken."""
+    """Requests within these 10 s below which the share says nothing."""
     base_time: Duration = 30.0
     """How long the first ejection lasts; the n-th lasts n times as long."""
     max_time: Duration = 300.0
@@ -149,7 +147,7 @@ class Ejection(Value):
     max_share: Share = 0.5
     """The largest share of a version's endpoints that may be ejected; a version's only endpoint never is."""
     panic: Share = 0.5
-    """When less than this share of a version's endpoints is usable, all of them are used; 0: never."""
+    """When some, but less than this share, of a version's endpoints are usable, all of them are used; 0: never."""
 
 
 class Retries(Value):
@@ -158,9 +156,9 @@ class Retries(Value):
     attempts: Annotated[int, Field(ge=0, le=10)] = 1
     """How often one request may be tried again; 0: off."""
     budget: Share = 0.2
-    """The largest share of retries among a service's requests in flight."""
+    """The largest share of retries among a service's recent requests."""
     budget_min: Count = 3
-    """Retries at the same time, per worker, that the budget always allows."""
+    """Retries a second, per worker, that the budget always allows."""
     on: OneOrMore[Literal["connect_error", "reset", "timeout", "5xx"]] = ("connect_error", "reset")
     """The outcomes after which a request is tried again."""
 
@@ -194,13 +192,6 @@ class Pool(Value):
 
     idle: Count = 64
     """Unused connections kept per endpoint and worker; 0: none."""
-
-
-class Forward(Value):
-    """What the endpoints see."""
-
-    host: ForwardedHost = "preserve"
-    """The Host header: preserve (the client's), endpoint (the endpoint's address), or a fixed host."""
 
 
 class Service(Value):
@@ -244,10 +235,8 @@ class Service(Value):
     """Timeouts of this service."""
     pool: Pool = Pool()
     """Connections kept open."""
-    upgrade: OneOrMore[TokenText] = ("websocket",)
+    upgrade: OneOrMore[Literal["websocket"]] = ("websocket",)
     """Protocols that clients may switch to; an empty list: none."""
-    forward: Forward = Forward()
-    """How requests are passed on to the endpoints."""
     resolve_interval: Duration = 30.0
     """How often host names of endpoints are looked up again."""
 

@@ -25,7 +25,6 @@ _NOT_VERSIONS: Final = frozenset({"none", "off", "auto"})
 # RFC 9112 §3.2: a target holds visible ASCII; `?` and `#` end the path.
 _PATH: Final = re.compile(r"/[!\"$-;<=>@-~]*")
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"})
-_FORWARDED_HOST_WORDS: Final = frozenset({"preserve", "endpoint"})
 COMMAND_WORDS: Final = frozenset({"service", "endpoint", "version", "previous"})
 """The words in braces that a command is given values for."""
 _MAX_REGEX: Final = 1000
@@ -124,18 +123,6 @@ def _host_pattern(value: object) -> str:
     return text[: len(text) - len(suffix)] + parse_host(suffix.removeprefix("[").removesuffix("]"))
 
 
-def _forwarded_host(value: object) -> str:
-    text = expect_text(value)
-    if text in _FORWARDED_HOST_WORDS:
-        return text
-    has_port = ":" in text.rpartition("]")[2]
-    try:
-        parse_endpoint_address(text if has_port else f"{text}:80")
-    except ValueError as exc:
-        raise ValueError(f"must be preserve, endpoint or a host: {exc}") from exc
-    return text
-
-
 def _http_url(value: object) -> str:
     text = _visible_text(value)
     try:
@@ -221,7 +208,6 @@ Regex = Annotated[
 ]
 Method = Annotated[str, PlainValidator(_method), text_schema(f"^{_TOKEN.pattern}$", "a method such as GET")]
 HostPattern = Annotated[str, PlainValidator(_host_pattern), text_schema(None, "a host, or *.suffix")]
-ForwardedHost = Annotated[str, PlainValidator(_forwarded_host), text_schema(None, "preserve, endpoint or a host")]
 HttpUrl = Annotated[
     str, PlainValidator(_http_url), WithJsonSchema({"type": "string", "format": "uri", "pattern": "^https?://"})
 ]

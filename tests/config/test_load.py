@@ -215,16 +215,17 @@ def test_an_admin_api_that_is_not_safe_is_refused(tmp_path: Path, admin: str, pr
     assert "5361" not in found
 
 
-def test_certificates_have_to_be_there(tmp_path: Path):
+def test_a_listener_with_tls_is_refused_whether_its_certificate_is_there_or_not(tmp_path: Path):
     (tmp_path / "cert.pem").touch()
     text = f"listen: [{{address: 127.0.0.1:8443, tls: {{cert: cert.pem, key: key.pem}}}}]\n{ONE}"
     assert problems_of(text, folder=tmp_path) == [
-        f"1:63: listen[0].tls.key: cannot read '{tmp_path}/key.pem': No such file or directory"
+        "1:41: listen[0].tls: TLS is not served by this version; terminate it in front of the proxy and leave tls out",
+        f"1:63: listen[0].tls.key: cannot read '{tmp_path}/key.pem': No such file or directory",
     ]
     (tmp_path / "key.pem").touch()
-    tls = config_of(text, folder=tmp_path).listen[0].tls
-    assert tls is not None
-    assert (tls.cert, tls.key) == (tmp_path / "cert.pem", tmp_path / "key.pem")
+    assert problems_of(text, folder=tmp_path) == [
+        "1:41: listen[0].tls: TLS is not served by this version; terminate it in front of the proxy and leave tls out"
+    ]
 
 
 def test_anchors_and_merges_work_and_their_problems_point_at_the_anchor():

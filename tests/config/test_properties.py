@@ -74,7 +74,7 @@ def services(draw: st.DrawFn) -> dict[str, Any]:
             breaker=BREAKERS,
             limits=optional(body=SIZES),
             timeouts=optional(connect=POSITIVE_SECONDS, response=SECONDS, total=SECONDS),
-            upgrade=st.lists(TOKENS, max_size=2),
+            upgrade=st.lists(st.just("websocket"), max_size=1),
         )
     )
     split: dict[str, Any] = draw(st.sampled_from([{"split": weights}, {"active": names[-1]}]))
@@ -91,7 +91,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
             },
             optional={
                 "workers": st.one_of(st.just("auto"), st.integers(1, 256)),
-                "limits": optional(body=SIZES, pipelined=COUNTS),
+                "limits": optional(body=SIZES, connections=COUNTS),
                 "timeouts": optional(idle=SECONDS, keepalive=SECONDS, tunnel=SECONDS),
                 "access_log": st.one_of(st.just("off"), optional(output=TEXTS.filter(bool))),
                 "trusted_proxies": st.lists(st.ip_addresses().map(str), max_size=2),

@@ -44,6 +44,14 @@ def test_there_need_not_be_a_fallback(settings: str):
     assert config_of(text).services["shop"].fallback == (None if "fallback" in settings else "stable")
 
 
+def test_a_service_has_so_many_versions_as_a_worker_can_choose_from():
+    text = f"{HEAD}services: {{shop: {{active: v1, versions: {{%s}}}}}}"
+    assert len(config_of(text % ", ".join(f"v{i}: {{}}" for i in range(64))).services["shop"].versions) == 64
+    assert problems_of(text % ", ".join(f"v{i}: {{}}" for i in range(65))) == [
+        "2:41: services.shop.versions: a service has at most 64 versions"
+    ]
+
+
 def test_an_address_serves_one_version_of_a_service():
     text = HEAD + SHOP.replace('"127.0.0.1:9003"', '"127.0.0.1:9003", "127.0.0.1:9001", "127.0.0.1:9003"')
     assert problems_of(text) == [

@@ -17,7 +17,7 @@ def test_every_default_is_shown_in_the_words_of_a_file():
         *("listen", "services", "routes", "rollouts", "admin", "workers", "state_dir", "access_log", "limits"),
         *("timeouts", "trusted_proxies", "drain_timeout", "metrics"),
     ]
-    assert shown["listen"] == [{"address": "127.0.0.1:8080", "proxy_protocol": False}]
+    assert shown["listen"] == [{"address": "127.0.0.1:8080"}]
     assert shown["routes"] == [{"match": {}, "service": "shop"}]
     assert shown["state_dir"] == "/srv/state"
     assert shown["limits"]["head"] == "32KiB"
@@ -36,7 +36,7 @@ def test_every_default_is_shown_in_the_words_of_a_file():
         "expose_version": False,
         "health": "off",
         "ejection": {
-            **{"consecutive": 5, "error_share": "0%", "min_requests": 20, "window": "10s", "base_time": "30s"},
+            **{"consecutive": 5, "error_share": "0%", "min_requests": 20, "base_time": "30s"},
             **{"max_time": "5m", "max_share": "50%", "panic": "50%"},
         },
         "slow_start": "0s",
@@ -50,7 +50,6 @@ def test_every_default_is_shown_in_the_words_of_a_file():
         },
         "pool": {"idle": 64},
         "upgrade": ["websocket"],
-        "forward": {"host": "preserve"},
         "resolve_interval": "30s",
     }
 
