@@ -19,8 +19,8 @@ NAMES = ["stable", "canary", "blue", "green", "v2", "v3", "v4", "v5"]
 salts = st.binary(min_size=16, max_size=16)
 weights = st.floats(0.01, 100)
 
-# Aumasson and Bernstein's reference implementation: SipHash-2-4 of b"", b"\x00", b"\x00\x01", ... under the key 00 01 .. 0f,
-# as the 64-bit little-endian numbers of vectors.h.
+# SipHash-2-4 of b"", b"\x00", b"\x00\x01", ... under the key 00 01 .. 0f, from Aumasson and Bernstein's reference
+# implementation: 64-bit numbers, little-endian.
 VECTORS = """
 310e0edd47db6f72 fd67dc93c539f874 5a4fa9d909806c0d 2d7efbd796666785 b7877127e09427cf 8da699cd64557618 cee3fe586e46c9cb
 37d1018bf50002ab 6224939a79f5f593 b0e4a90bdf82009e f3b9dd94c5bb5d7a a7ad6b22462fb3f4 fbe50e86bc8f1e75 903d84c02756ea14
@@ -105,7 +105,7 @@ class TestDistribution:
     @pytest.mark.parametrize("split", [(50, 50), (99, 1), (90, 9, 1), (1, 1, 1, 1, 1, 1, 1, 1), (0.7, 0.2, 0.1)])
     @pytest.mark.parametrize("salt", [SALT, b"another 16 bytes", bytes(16)])
     def test_cohorts_are_as_large_as_the_weights_say(self, split: tuple[float, ...], salt: bytes):
-        """Pearson's chi-square over 20,000 keys; a bound that one salt in 10,000 would exceed for 7 degrees of freedom."""
+        """Pearson's chi-square over 20,000 keys: one salt in 10,000 would exceed the bound for 7 degrees of freedom."""
         keys = 20_000
         counts = Counter(cohort(salt, b"user-%d" % i, pairs(*split)) for i in range(keys))
         expected = [keys * weight / sum(split) for weight in split]

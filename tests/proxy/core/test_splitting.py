@@ -148,7 +148,7 @@ class TestChanges:
         assert list(islice(Splitter(weights, place), 50)) == list(islice(Splitter(scaled, place), 50))
 
     def test_a_change_does_not_begin_the_sequence_anew(self):
-        """Weights that change with every request still give a canary its 1 %: a restart would give it all or nothing."""
+        """Weights that change with every request still give a canary its 1 %."""
         splitter = Splitter([99, 1], 99)
         chosen = 0
         for i in range(10_000):
