@@ -68,7 +68,7 @@ class Observations:
     def __init__(self, supervisor: Observed, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._supervisor = supervisor
         self._clock_ns = clock_ns
-        self._now = clock_ns() // _NANO
+        self._now = self._began = clock_ns() // _NANO
         self._followed: dict[str, dict[str, _Followed]] = {}
 
     async def run(self) -> None:
@@ -117,7 +117,9 @@ class Observations:
         """The figures of the last whole seconds of one version; those of silence when there is no such version."""
         followed = self._followed.get(service, {}).get(version)
         history = followed.history if followed else _NO_HISTORY
-        return stats.rates([record for _, record in history.between(self._now - seconds, self._now - 1)], seconds)
+        # A proxy that has just begun has not had so many seconds: its rates are of those that it had.
+        watched = min(seconds, max(1, self._now - self._began))
+        return stats.rates([record for _, record in history.between(self._now - watched, self._now - 1)], watched)
 
     def actual_shares(self, service: str) -> dict[str, float]:
         """How the split dealt the requests of the last minute; empty when there were none.

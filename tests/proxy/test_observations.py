@@ -200,7 +200,14 @@ class TestHistory:
 
 
 class TestFigures:
+    def test_rates_at_the_beginning_are_of_the_seconds_that_there_were(self, watched: Watched):
+        watched.attempts(*[Outcome.OK] * 30)
+        watched.pass_seconds(3)
+        watched.observations.harvest(watched.clock())
+        assert watched.observations.rates("shop", "canary", 10).per_second == 10.0
+
     def test_rates_leave_out_the_second_that_is_not_over(self, watched: Watched):
+        watched.pass_seconds(10)
         watched.attempts(*[Outcome.OK] * 19, Outcome.FIVE_XX)
         watched.pass_seconds()
         watched.attempts(*[Outcome.RESET] * 50)
