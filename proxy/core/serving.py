@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -99,7 +100,7 @@ def service(live: Live, name: str, around: Surroundings) -> Service:
         sticky=_sticky(configured.sticky),
         salt=current.salt,
         balance=configured.balance,
-        balance_key=_keys(configured.balance_key),
+        balance_key=_keys(configured.balance_key) if configured.balance == "hash" else (),
         expose_version=configured.expose_version,
         timeouts=_timeouts(configured.timeouts),
         retries=Retries(
@@ -110,9 +111,9 @@ def service(live: Live, name: str, around: Surroundings) -> Service:
         ),
         ejection=_ejection(configured.ejection),
         slow_start=configured.slow_start,
-        pool_idle=configured.pool.idle,
+        pool_idle=configured.pool.idle if configured.timeouts.upstream_keepalive else 0,
         body_limit=configured.limits.body,
-        upgrades=frozenset(token.lower() for token in configured.upgrade),
+        upgrades=frozenset(configured.upgrade),
         drain_timeout=configured.drain.timeout,
         drain_jitter=configured.drain.jitter,
     )
@@ -141,7 +142,8 @@ def settings(config: model.Config, cookie_secret: bytes) -> Settings:
 
 
 def _version(live: Live, name: str, version: str, around: Surroundings) -> Version:
-    configured = live.config.services[name].versions[version]
+    configured = live.config.services[name]
+    limits = configured.versions[version]
     return Version(
         name=version,
         slot=around.slots.version(name, version),
@@ -150,8 +152,8 @@ def _version(live: Live, name: str, version: str, around: Surroundings) -> Versi
             for endpoint in live.services[name].versions[version]
             for place in ((name, version, endpoint.address),)
         ),
-        max_connections=around.part(configured.max_connections),
-        queue=around.part(configured.queue),
+        max_connections=around.part(limits.max_connections),
+        queue=around.part(limits.queue) if configured.timeouts.queue else 0,
     )
 
 
@@ -208,7 +210,7 @@ def _sticky(sticky: model.Sticky | None) -> Sticky | None:
     return Sticky(
         keys=_keys(sticky.key),
         cookie=cookie.name,
-        cookie_max_age=round(cookie.max_age),
+        cookie_max_age=math.ceil(cookie.max_age),
         cookie_attributes=f"; Path=/; HttpOnly; SameSite={cookie.same_site}{secure}",
     )
 

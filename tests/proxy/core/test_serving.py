@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from config import model
 from proxy.core.live import set_endpoint_state, set_split
+from proxy.core.logformat import FIELDS
+from proxy.core.outcome import Outcome
 from proxy.core.serving import EndpointHealth, Surroundings, literal_sockets, settings, snapshot
 from proxy.core.slots import OutOfSlots, Slots
 from proxy.core.snapshot import (
@@ -13,7 +16,9 @@ from proxy.core.snapshot import (
     Ejection,
     Endpoint,
     KeySource,
+    Retries,
     Route,
+    Service,
     Settings,
     Sticky,
     Timeouts,
@@ -61,6 +66,11 @@ def test_a_snapshot_has_every_service_with_its_weights_slots_and_endpoints():
     assert snapshot(live, Surroundings(slots, well, 1)).services[0].versions[1].slot == 2
 
 
+def test_what_the_file_leaves_out_has_the_defaults_of_the_data_path():
+    salt = b"shop............"
+    assert served({}) == Service("shop", (Version("v1", 1),), (1.0,), stable=0, fallback=0, salt=salt)
+
+
 def test_more_versions_than_slots_are_refused():
     with pytest.raises(OutOfSlots):
         snapshot(a_live(), Surroundings(Slots(versions=3), well, 1))
@@ -81,12 +91,26 @@ def test_timeouts_and_limits_are_those_of_the_service():
 def test_sticky_keys_and_the_own_cookie():
     sticky = {"key": ("header:X-User-Id", "cookie:Uid", "own-cookie", "ip")}
     keys = (KeySource("header", "x-user-id"), KeySource("cookie", "Uid"), KeySource("own-cookie"), KeySource("ip"))
-    service = served({"sticky": sticky})
-    assert (service.sticky, service.balance_key) == (Sticky(keys), keys)
+    assert served({"sticky": sticky}).sticky == Sticky(keys)
     cookie = {"name": "k", "max_age": "off", "secure": True, "same_site": "Strict"}
     assert served({"sticky": {**sticky, "cookie": cookie}}).sticky == Sticky(
         keys, "k", 0, "; Path=/; HttpOnly; SameSite=Strict; Secure"
     )
+
+
+def test_only_a_hash_needs_a_key_of_its_own():
+    assert served({"hash_key": "ip"}).balance_key == ()
+    assert served({"balance": "hash"}).balance_key == (KeySource("ip"),)
+    assert served({"balance": "hash", "sticky": {"key": "header:X-User"}}).balance_key == (
+        KeySource("header", "x-user"),
+    )
+
+
+def test_who_may_not_wait_does_not_queue_and_what_may_not_stay_open_is_not_kept():
+    off = served({"timeouts": {"queue": "off", "upstream_keepalive": "off"}})
+    assert (off.versions[0].queue, off.pool_idle) == (0, 0)
+    on = served({"pool": {"idle": 5}, "upgrade": ()})
+    assert (on.versions[0].queue, on.pool_idle, on.upgrades) == (64, 5, frozenset())
 
 
 def test_connections_are_limited_by_version():
@@ -103,7 +127,22 @@ def test_each_worker_has_an_equal_part_of_a_limit_rounded_up():
 def test_passive_checks_may_be_off():
     assert served({}).ejection == Ejection()
     assert served({"ejection": "off"}).ejection is None
-    assert served({"ejection": {"consecutive": 2, "max_share": "10%"}}).ejection == Ejection(2, max_share=0.1)
+    assert served({"ejection": {"consecutive": 2, "max_time": "1m", "max_share": "10%"}}).ejection == Ejection(
+        2, max_time=60.0, max_share=0.1
+    )
+
+
+def test_retries_are_those_of_the_service():
+    assert served({}).retries == Retries()
+    retries = {"attempts": 2, "budget": "5%", "budget_min": 7, "on": ("timeout", "5xx")}
+    assert served({"retries": retries}).retries == Retries(2, 0.05, 7, frozenset({"timeout", "5xx"}))
+
+
+def test_the_words_of_the_file_are_those_of_the_data_path():
+    assert model.LOG_FIELDS == FIELDS
+    outcomes = {outcome.label for outcome in Outcome}
+    every = ("connect_error", "reset", "timeout", "5xx")
+    assert served({"retries": {"on": every}}).retries.on <= outcomes
 
 
 def test_a_route_has_one_entry_for_each_of_its_hosts():
