@@ -64,6 +64,9 @@ cdef class Client(Downstream):
     cdef void close(self) noexcept:
         if self.fd >= 0:
             Downstream.close(self)
+            PyMem_RawFree(self.held)  # an exchange that waits to be used again may keep this object for long
+            self.held = NULL
+            self.held_size = 0
             self._forget()
 
     def _forget(self):
