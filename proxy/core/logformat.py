@@ -1,4 +1,4 @@
-"""The fields of the access log, in the order in which they stand in a line.
+"""The fields of the access log, in the order in which they stand in a line by default.
 
 Rules:
 1. Names are flat snake_case; times are milliseconds, sizes are bytes of bodies.

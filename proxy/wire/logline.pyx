@@ -29,13 +29,13 @@ cdef tuple CHOICES = (b"weight", b"sticky", b"header", b"forced", b"fallback")
 
 
 cdef class Lines(Record):
-    """`fields`: which to write, all when empty; only the JSON form asks."""
+    """`fields`: which to write, in this order; all when empty. Only the JSON form asks."""
 
     def __init__(self, full, fields=()):
         self.full = full
         self.fields = [
-            (i, (b"{" if first else b",") + b'"%s":' % name.encode())
-            for first, i, name in _marked([(i, name) for i, name in enumerate(FIELDS) if not fields or name in fields])
+            (FIELDS.index(name), (b"," if at else b"{") + b'"%s":' % name.encode())
+            for at, name in enumerate(fields or FIELDS)
         ]
         self.reasons = [reason.label.encode() for reason in Reason]
         self.stamped = -1
@@ -111,10 +111,6 @@ cdef class Lines(Record):
 
     cdef int _field(self, int field, Exchange exchange) except -1:
         return 0
-
-
-def _marked(pairs):
-    return [(i == 0, *pair) for i, pair in enumerate(pairs)]
 
 
 cdef class JsonLines(Lines):

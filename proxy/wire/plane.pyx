@@ -30,6 +30,8 @@ cdef enum:
     OUT_SIZE = 16384
     TRUST_KEPT = 4096
 
+cdef int64_t NEVER = <int64_t> 1 << 60      # 36 years
+
 
 cdef class Record:
     """Where finished exchanges are written down."""
@@ -84,8 +86,8 @@ cdef class Plane:
         self.trailer_limits = _limits(settings.trailers, settings.trailers, settings.headers)
         self.head_timeout = _ns(settings.head_timeout)
         self.keepalive_timeout = _ns(settings.keepalive_timeout)
-        self.body_timeout = _ns(settings.body_timeout)
-        self.write_timeout = _ns(settings.write_timeout)
+        self.body_timeout = _ns(settings.body_timeout) or NEVER
+        self.write_timeout = _ns(settings.write_timeout) or NEVER
         self.max_clients = settings.connections
         self.max_per_peer = settings.connections_per_client
         self.trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]

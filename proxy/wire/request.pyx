@@ -90,7 +90,7 @@ cdef class Request(Taker):
         self.request_left = self.request_bytes = 0
         self.status = self.reason = self.retries = self.choice = self.interims = 0
         self.counted = self.drains = False
-        self.closing = self.plane.draining
+        self.closing = self.plane.draining or self.plane.keepalive_timeout == 0
         self.upstream_keeps = True
         self.answer_framing = NO_BODY
         self.raw = False

@@ -72,7 +72,8 @@ cdef class Service:
         if spec.sticky is not None:
             self.keys = _sources(spec.sticky.keys)
             self.cookie_name = spec.sticky.cookie.encode()
-            self.cookie_tail = f"; Max-Age={spec.sticky.cookie_max_age}{spec.sticky.cookie_attributes}\r\n".encode()
+            lifetime = f"; Max-Age={spec.sticky.cookie_max_age}" if spec.sticky.cookie_max_age else ""
+            self.cookie_tail = f"{lifetime}{spec.sticky.cookie_attributes}\r\n".encode()
         self.connect = _ns(spec.timeouts.connect)
         self.response = _ns(spec.timeouts.response)
         self.idle = _ns(spec.timeouts.idle)

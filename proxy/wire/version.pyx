@@ -4,8 +4,8 @@ Owns the choice among usable endpoints, slow start, and how many may be ejected 
 
 Rules:
 1. Fixed once made, but for `usable`: the next snapshot makes another one over the same endpoints.
-2. At most `eject_most` of the endpoints are ejected at once. Below the share `panic` of well ones among those that are up,
-   health is ignored: all that are up are used (Envoy's panic threshold).
+2. At most `eject_most` of the endpoints are ejected at once, never the only one. Below the share `panic` of well ones
+   among those that are up, health is ignored: all that are up are used (Envoy's panic threshold).
 3. A cold endpoint takes a share of its turns that grows with its age; it never waits for others to be cold too.
 """
 
@@ -79,7 +79,7 @@ cdef class Version(Policy):
         cdef int out = 0
         for other in self.endpoints:
             out += other.ejected_until != 0
-        if out + 1 > self.eject_most * len(self.endpoints):
+        if len(self.endpoints) == 1 or out + 1 > self.eject_most * len(self.endpoints):
             return
         endpoint.ejections += 1
         endpoint.ejected_until = now + min(self.eject_time * endpoint.ejections, self.eject_longest)
