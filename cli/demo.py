@@ -2,7 +2,7 @@
 
 Owns the order of things: stage, traffic, view, summary, and the exit code. What is shown is up to `cli.demo_view`.
 
-1. However it ends, no child is left; a second Ctrl-C does not wait for anything.
+1. However it ends, no child is left; a second Ctrl-C does not wait for requests in flight.
 2. Ctrl-C and SIGTERM are the normal end of a demonstration: exit code 0. With `--seconds` it is a check: 1 when a
    request failed. A child that ends by itself ends everything, with 1.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loadtests.demo.stage import Stage
     from loadtests.demo.traffic import Traffic
 
-_FINISH_SECONDS: Final = 5.0  # for the requests in flight at the end
+_FINISH_SECONDS: Final = 3.0  # for the requests in flight at the end
 
 
 class DemoFailed(Fault):

@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,27 +22,43 @@ from rich.text import Text
 from cli.client import DEFAULT_ADMIN
 from cli.output import Output
 from cli.shapes import ServiceStatus, VersionStatus
-from cli.tables import draw_service, make_console
-from cli.words import duration, percent, rate
+from cli.tables import draw_service
+from cli.words import change_in_words, duration, percent, rate
 from loadtests.demo.stage import SERVICE, Stage
 from loadtests.demo.traffic import Tally
 
 _BAR: Final = 40
 
 
-class Recent:
-    """The shares of the versions in the answers since `LOOKS` looks ago: what a change of the split moves at once."""
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What clients get right now, which a change of the split moves at once."""
 
-    LOOKS: Final = 2
+    rate: float
+    """Requests per second."""
+    shares: Mapping[str, float]
+    """Of the versions in the answers; empty when there were none."""
+
+    def share(self, version: str) -> float | None:
+        """The share of one version, when anything was answered."""
+        return self.shares.get(version, 0.0) if self.shares else None
+
+
+class Recent:
+    """What has come to the tally in the last two looks at it."""
 
     def __init__(self) -> None:
-        self._past: deque[Counter[str]] = deque([Counter()], maxlen=self.LOOKS)
+        self._past: deque[tuple[float, int, Counter[str]]] = deque([(0.0, 0, Counter())], maxlen=2)
 
-    def look(self, answered: Counter[str]) -> dict[str, float]:
-        """The shares, of which there are none while nothing was answered."""
-        new = answered - self._past[0]
-        self._past.append(answered.copy())
-        return {version: number / new.total() for version, number in new.items()}
+    def look(self, seconds: float, tally: Tally) -> Now:
+        """What is new at this time, in seconds since the beginning."""
+        then, requests, answered = self._past[0]
+        self._past.append((seconds, tally.requests, tally.answered.copy()))
+        new = tally.answered - answered
+        return Now(
+            rate=(tally.requests - requests) / max(seconds - then, 0.001),
+            shares={version: number / new.total() for version, number in new.items()},
+        )
 
 
 class View(ABC):
@@ -93,13 +110,17 @@ class LineView(View):
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
         click.echo("\n".join([*_places(stage), "", *_things_to_try(stage), ""]))
+        self._generation = 1
 
     def show(self, service: ServiceStatus, tally: Tally) -> None:
         """Print the line."""
-        now = self._recent.look(tally.answered)
-        versions = [_version_line(name, version, now.get(name)) for name, version in service["versions"].items()]
-        counts = f"{tally.requests} requests, {tally.failed} failed"
+        now = self._recent.look(self.seconds, tally)
+        versions = [_version_line(name, version, now.share(name)) for name, version in service["versions"].items()]
+        counts = f"{rate(now.rate)} requests/s, {tally.failed} failed"
         click.echo("   ".join([f"{self.seconds:4.0f} s", counts, *versions]))
+        if service["generation"] != self._generation:
+            click.echo(f"        last change: {change_in_words(service['last_change'])}")
+            self._generation = service["generation"]
 
     def end(self, tally: Tally) -> None:
         """Print the summary."""
@@ -113,16 +134,17 @@ class LiveView(View):
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
-        self._live = Live(console=make_console(), auto_refresh=False)
+        self._live = Live(auto_refresh=False)
         self._live.start()
 
     def show(self, service: ServiceStatus, tally: Tally) -> None:
         """Draw the picture anew."""
         above = Text("\n".join(_places(self._stage)) + "\n")
         below = Text("\n" + "\n".join([*_things_to_try(self._stage), "", "Ctrl-C ends it."]))
+        now = self._recent.look(self.seconds, tally)
         failed = Text(f"{tally.failed} failed", style="red" if tally.failed else "green")
-        traffic = Text.assemble(f"clients made {tally.requests} requests, ", failed, f"  {tally.last_failure}")
-        bars = _bars(list(service["versions"]), self._recent.look(tally.answered))
+        traffic = Text.assemble(f"clients: {rate(now.rate)} requests/s, ", failed, f"  {tally.last_failure}")
+        bars = _bars(list(service["versions"]), now)
         self._live.update(Group(above, draw_service(service), traffic, bars, below), refresh=True)
 
     def end(self, tally: Tally) -> None:
@@ -155,6 +177,7 @@ def _things_to_try(stage: Stage) -> Iterator[str]:
     yield "In a second terminal:"
     yield f"  {command} split {SERVICE} stable=50 canary=50{option}"
     yield f"""  curl -X PUT {stage.url("canary")}/knobs -d '{{"error_rate": 0.2, "delay": "100ms"}}'"""
+    yield '    (with "error_rate": 1 the breaker takes the canary out)'
     yield f"  {command} status{option}"
 
 
@@ -168,18 +191,18 @@ def _own_command() -> str:
 
 def _version_line(name: str, version: VersionStatus, now: float | None) -> str:
     return (
-        f"{name} {percent(now)} now, {percent(version['actual'])} of {percent(version['target'])}, "
-        f"{rate(version['requests_per_second'])}/s, {percent(version['error_share'])} errors, "
+        f"{name} {percent(now)}, target {percent(version['target'])}, {percent(version['error_share'])} errors, "
         f"p50 {duration(version['p50'])}, p99 {duration(version['p99'])}"
     )
 
 
-def _bars(versions: Sequence[str], shares: Mapping[str, float]) -> Table:
-    """What clients get right now, while `actual` is of the last minute."""
+def _bars(versions: Sequence[str], now: Now) -> Table:
+    """The shares of now, below a table with those of the last minute."""
     table = Table.grid(padding=(0, 2))
     for version in versions:
-        filled = round(shares.get(version, 0.0) * _BAR)
-        table.add_row(f"  {version}", "█" * filled + "░" * (_BAR - filled), f"{percent(shares.get(version))} now")
+        share = now.share(version)
+        filled = round((share or 0.0) * _BAR)
+        table.add_row(f"  {version}", "█" * filled + "░" * (_BAR - filled), f"{percent(share)} now")
     return table
 
 

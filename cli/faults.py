@@ -42,9 +42,13 @@ class Problem:
     message: str
     suggestion: str = ""
 
+    @property
+    def guess(self) -> str:
+        """The nearest valid name, as a question."""
+        return f" (did you mean {self.suggestion}?)" if self.suggestion else ""
+
     def __str__(self) -> str:
-        where = f"{self.path}: " if self.path else ""
-        return f"{where}{self.message}" + (f" (did you mean {self.suggestion}?)" if self.suggestion else "")
+        return f"{self.path}: {self.message}{self.guess}" if self.path else f"{self.message}{self.guess}"
 
 
 class Refused(Fault):
@@ -59,7 +63,12 @@ class Refused(Fault):
 
     def as_text(self) -> str:
         """The sentence, one line for each problem, and the next step."""
-        return "\n".join([f"serinus: {self}", *(f"  {problem}" for problem in self.problems), self.hint]).rstrip()
+        match self.problems:
+            case [only] if only.message == str(self):  # the sentence says it all but the name that was meant
+                lines = [f"serinus: {self}{only.guess}"]
+            case problems:
+                lines = [f"serinus: {self}", *(f"  {problem}" for problem in problems)]
+        return "\n".join([*lines, self.hint]).rstrip()
 
     def as_json(self) -> dict[str, Any]:
         """The same, as values."""

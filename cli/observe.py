@@ -53,9 +53,9 @@ def _print(admin: AdminClient, output: Output) -> None:
     if output.as_json:
         output.show(state, "")
         return
-    from cli.tables import draw_state, make_console  # rich: only for those who look
+    from cli.tables import print_state  # rich: only for those who look
 
-    make_console().print(draw_state(state))
+    print_state(state)
 
 
 def _draw_live(admin: AdminClient, interval: float, turns: Iterable[int]) -> None:
@@ -64,10 +64,10 @@ def _draw_live(admin: AdminClient, interval: float, turns: Iterable[int]) -> Non
     from rich.live import Live
     from rich.text import Text
 
-    from cli.tables import draw_state, make_console
+    from cli.tables import draw_state
 
     state, trouble = admin.state(), ""
-    with Live(console=make_console(), auto_refresh=False) as live:
+    with Live(auto_refresh=False) as live:
         for _ in turns:
             live.update(Group(draw_state(state), Text(trouble, style="red")), refresh=True)
             time.sleep(interval)

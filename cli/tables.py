@@ -6,6 +6,7 @@ Owns columns and colours. Must not ask for anything: it draws what it is given. 
 from collections.abc import Iterable
 from typing import Final
 
+import click
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,12 +17,16 @@ from cli.words import change_in_words, duration, endpoint_in_words, percent, rat
 _PLAIN_WIDTH: Final = 200  # where no terminal says how wide it is, so that lines in files and pipes stay whole
 
 
-def make_console() -> Console:
-    """Standard output, wide enough when it is no terminal."""
+def print_state(state: State) -> None:
+    """Print all services on standard output; plain lines when that is no terminal."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _PLAIN_WIDTH
-    return console
+    if console.is_terminal:
+        console.print(draw_state(state))
+        return
+    console.width = _PLAIN_WIDTH
+    with console.capture() as captured:
+        console.print(draw_state(state))
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def draw_state(state: State) -> RenderableType:
@@ -35,7 +40,7 @@ def draw_service(service: ServiceStatus) -> RenderableType:
     title = Text.assemble((service["name"], "bold"), f"  {mode}")
     table = Table(box=None, pad_edge=False, title_justify="left", title=title, title_style="")
     table.add_column("version")
-    for name in ("weight", "target", "actual", "req/s", "errors", "p50", "p99"):
+    for name in ("weight", "target", "last min", "req/s", "errors", "p50", "p99"):
         table.add_column(name, justify="right")
     table.add_column("endpoints")
     for name, version in service["versions"].items():

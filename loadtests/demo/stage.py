@@ -40,6 +40,7 @@ admin:
   address: 127.0.0.1:{admin}
 workers: {workers}
 access_log: off
+drain_timeout: 2s
 services:
   shop:
     versions:
@@ -49,6 +50,7 @@ services:
     sticky: {{key: header:X-User-Id}}    # requests without it are split one by one
     expose_version: true
     health: {{path: /healthz, interval: 1s}}
+    breaker: {{window: 20, fails: 15}}   # takes a canary out that fails nearly always, within a second
 routes:
   - match: {{headers: {{X-Preview: canary}}}}
     service: shop

@@ -100,12 +100,16 @@ def test_drain_wait_with_a_timeout_fails_when_that_is_over(admin: FakeAdmin, ask
 def test_status_shows_every_version_with_its_endpoints_in_plain_text_when_it_is_piped(ask: Run):
     assert [line.split() for line in ask("status").stdout.splitlines() if line.strip()] == [
         ["shop", "split"],
-        ["version", "weight", "target", "actual", "req/s", "errors", "p50", "p99", "endpoints"],
+        ["version", "weight", "target", "last", "min", "req/s", "errors", "p50", "p99", "endpoints"],
         ["stable", *"90 90 % 90.1 % 180 0 % 1.2 ms 34 ms".split(), "127.0.0.1:9001", "up"],
         ["127.0.0.1:9002", "unhealthy:", "connection", "refused"],
         ["canary", *"10 10 % - 0.0 - - -".split(), *"127.0.0.1:9003 drain, 2 in flight".split()],
         "last change: generation 7 by alice: looks good".split(),
     ]
+
+
+def test_status_leaves_no_spaces_at_the_ends_of_piped_lines(ask: Run):
+    assert [line for line in ask("status").stdout.splitlines() if line != line.rstrip()] == []
 
 
 def test_status_of_a_service_in_pool_mode_names_the_active_version(admin: FakeAdmin, ask: Run):
@@ -218,6 +222,14 @@ def test_all_problems_of_a_refusal_are_printed_with_the_nearest_names(admin: Fak
         "status": 422,
         "problems": [problem],
     }
+
+
+def test_a_name_that_is_not_there_is_told_once_with_the_nearest_one(admin: FakeAdmin, ask: Run):
+    problem = {"path": "service", "message": "There is no service 'shp'", "suggestion": "shop"}
+    admin.refusals["PUT", "/v1/services/shp/active"] = (404, {"detail": problem["message"], "problems": [problem]})
+    assert ask("activate", "shp", "stable").stderr == (
+        "serinus: There is no service 'shp' (did you mean shop?)\n`serinus status` lists what there is.\n"
+    )
 
 
 def test_a_refusal_says_the_next_step(admin: FakeAdmin, ask: Run):
