@@ -92,13 +92,17 @@ async def demo(*options: str) -> AsyncIterator[Demo]:
         await program.wait()
 
 
+def exists(path: str) -> bool:
+    return Path(path).exists()
+
+
 async def test_it_shows_two_versions_being_served_and_ends_by_itself():
     async with demo("--seconds", "3") as running:
         first, *seconds, last = await running.rest()
         assert await running.end() == (0, "")
         assert running.left() == []
     assert first["urls"].keys() == {"proxy", "admin", "stable", "canary"}
-    assert not os.path.exists(first["config"])
+    assert not exists(first["config"])
     assert [*seconds[-1]["service"]["versions"]] == ["stable", "canary"]
     assert last["summary"]["failed"] == 0
     assert last["summary"]["answered"].keys() == {"stable", "canary"}
