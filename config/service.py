@@ -37,7 +37,7 @@ class ServiceTimeouts(Value):
     response: DurationOrOff = 30.0
     """From the end of the request to the first byte of the response (504)."""
     idle: DurationOrOff = 60.0
-    """Between two reads or writes of a body, on either side (408 from the client, 504 from the endpoint)."""
+    """Between two reads or writes of a body: at the endpoint (504); at the client the global one counts (408)."""
     total: DurationOrOff = 0.0
     """From the head of the request to the end of the response (504)."""
     upstream_keepalive: DurationOrOff = 50.0
