@@ -104,12 +104,15 @@ cdef class Asking(Request):
             for i in range(service.count):
                 if (<Version> service.versions[i]).name == forced:
                     self.version = <Version> service.versions[i]
-                    return 0
-            return self.answer_fault(NO_ENDPOINT)
-        service.choose(self.plane.view, self.client.peer, &decision)
-        self.version = <Version> service.versions[decision.version]
-        self.version.block.chosen += 1
-        self.choice = decision.choice
+                    break
+            else:
+                return self.answer_fault(NO_ENDPOINT)
+            service.find_ring_key(self.plane.view, self.client.peer, &decision)
+        else:
+            service.choose(self.plane.view, self.client.peer, &decision)
+            self.version = <Version> service.versions[decision.version]
+            self.version.block.chosen += 1
+            self.choice = decision.choice
         self.ring_key = decision.key
         if decision.mint and service.cookie_name is not None:
             self.cookie_line = b"Set-Cookie: %s=%s%s" % (service.cookie_name, service.cookie(decision.minted), service.cookie_tail)

@@ -53,4 +53,5 @@ cdef class Service:
     cdef bint websocket
     cdef uint64_t random
     cdef int choose(self, RequestView view, bytes peer, Decision* decision) except -1
+    cdef int find_ring_key(self, RequestView view, bytes peer, Decision* decision) except -1
     cdef bint _key(self, list keys, RequestView view, bytes peer, Decision* decision, uint64_t* hashed) except -1

@@ -107,11 +107,8 @@ cdef class Service:
     cdef int choose(self, RequestView view, bytes peer, Decision* decision) except -1:
         """Decide on a version for one request."""
         cdef uint64_t hashed
-        decision.mint = False
-        decision.key = 0
         decision.choice = BY_WEIGHT
-        if self.balance_keys:
-            self._key(self.balance_keys, view, peer, decision, &decision.key)
+        self.find_ring_key(view, peer, decision)
         if self.keys is not None and (self.whole < 0 or not decision.key):
             if self._key(self.keys, view, peer, decision, &hashed):
                 if not decision.key:
@@ -121,6 +118,14 @@ cdef class Service:
                     decision.choice = BY_KEY
                     return 0
         decision.version = self.whole if self.whole >= 0 else self.splitter.choose()
+        return 0
+
+    cdef int find_ring_key(self, RequestView view, bytes peer, Decision* decision) except -1:
+        """The part of a decision that an endpoint's ring needs, whichever version is chosen."""
+        decision.mint = False
+        decision.key = 0
+        if self.balance_keys:
+            self._key(self.balance_keys, view, peer, decision, &decision.key)
         return 0
 
     cdef bint _key(self, list keys, RequestView view, bytes peer, Decision* decision, uint64_t* hashed) except -1:
@@ -136,9 +141,10 @@ cdef class Service:
             else:
                 value = self.verified(view.cookie(self.cookie_name)) if self.cookie_name is not None else None
                 if value is None:
-                    self.random = mix(self.random)
-                    decision.minted = self.random
-                    decision.mint = True
+                    if not decision.mint:
+                        self.random = mix(self.random)
+                        decision.minted = self.random
+                        decision.mint = True
                     value = b"%016x" % decision.minted
             if value:
                 hashed[0] = siphash(self.salt, value, len(value))
