@@ -11,6 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -79,9 +80,10 @@ class Demo:
 @asynccontextmanager
 async def demo(*options: str) -> AsyncIterator[Demo]:
     mark = uuid.uuid4().hex
+    folder = TemporaryDirectory(prefix="serinus-test-")  # a demo that is killed cannot take its own away
     command: Sequence[str] = [sys.executable, "-P", "-m", "cli", "demo", "--json", "--workers", "2", *options]
     program = await asyncio.create_subprocess_exec(
-        *command, stdout=PIPE, stderr=PIPE, cwd=ROOT, env={**os.environ, MARK: mark}, limit=2**20
+        *command, stdout=PIPE, stderr=PIPE, cwd=ROOT, env={**os.environ, MARK: mark, "TMPDIR": folder.name}, limit=2**20
     )
     running = Demo(program, mark)
     try:
@@ -90,6 +92,7 @@ async def demo(*options: str) -> AsyncIterator[Demo]:
         for pid in running.left():
             os.kill(pid, signal.SIGKILL)
         await program.wait()
+        folder.cleanup()
 
 
 def exists(path: str) -> bool:
