@@ -113,11 +113,13 @@ def difference(live: Live) -> Iterator[Difference]:
 
 def describe(different: Difference) -> str:
     """One difference as a line for people."""
-    at = datetime.fromtimestamp(different.change.at_wall_seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    source = ", ".join(part for part in (at, different.change.by, different.change.reason) if part)
+    change = different.change
+    at = datetime.fromtimestamp(change.at_wall_seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    why = f": {change.reason}" if change.reason else ""
     path = different.path.removeprefix(f"services.{different.service}.")
     return (
-        f"{different.service}: {path} {_text(different.live)} ({source}) instead of {_text(different.file)} in the file"
+        f"{different.service}: {path} {_text(different.live)} (changed live {at} by {change.by}{why}) "
+        f"instead of {_text(different.file)} in the file"
     )
 
 

@@ -134,10 +134,11 @@ def test_every_difference_is_told_with_its_path_and_who_made_it():
 
 def test_a_difference_reads_as_one_line():
     lines = [describe(different) for different in difference(changed_live())]
-    by = "(2023-11-14 22:13:20 UTC, tester, because)"
+    by = "(changed live 2023-11-14 22:13:20 UTC by tester: because)"
     assert lines[0] == f"shop: split stable=90 canary=10 {by} instead of stable=99 canary=1 in the file"
     assert lines[3] == (f"shop: versions.canary.endpoints.127.0.0.1:9003.state drain {by} instead of up in the file")
-    empty = remove_endpoint(a_live(), "cart", "blue", "unix:/run/blue.sock", replace(FILE, by=""))
+    empty = remove_endpoint(a_live(), "cart", "blue", "unix:/run/blue.sock", FILE)
     assert [describe(different) for different in difference(empty)] == [
-        "cart: versions.blue.endpoints none (1970-01-01 00:00:00 UTC) instead of unix:/run/blue.sock in the file"
+        "cart: versions.blue.endpoints none (changed live 1970-01-01 00:00:00 UTC by file) "
+        "instead of unix:/run/blue.sock in the file"
     ]
