@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 from proxy.core.outcome import FAULTS, Reason
 
+ALLOW = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 RETRY_AFTER = 1  # seconds; a 503 of ours is short-lived: a queue, a drain, an endpoint that comes back
 
 
@@ -46,7 +47,15 @@ def render(reason: Reason, request_id: str, *, wants_json: bool, head_only: bool
     if fault.status == HTTPStatus.SERVICE_UNAVAILABLE:
         lines.append(f"Retry-After: {RETRY_AFTER}")
     if fault.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        lines.append("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-    lines.append("Connection: close" if close else "Connection: keep-alive")
-    head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+        lines.append(ALLOW)
+    head = _ended(lines, close=close)
     return head if head_only else head + body
+
+
+def render_options(request_id: str, *, close: bool) -> bytes:
+    """The response to `OPTIONS *`: what this server can do at all (RFC 9110 section 9.3.7)."""
+    return _ended(["HTTP/1.1 204 No Content", "Server: serinus", ALLOW, f"X-Request-Id: {request_id}"], close=close)
+
+
+def _ended(lines: list[str], *, close: bool) -> bytes:
+    return "\r\n".join([*lines, "Connection: close" if close else "Connection: keep-alive", "", ""]).encode()

@@ -13,5 +13,8 @@ cdef class Asking(Request):
     cdef bint _may_retry(self, int outcome) noexcept
     cdef int _end_attempt(self, int outcome, int64_t now) except -1
     cdef int fail(self, int reason, int outcome) except -1
+    cdef int _answer_options(self) except -1
+    cdef str _id_text(self)
+    cdef int _answer_alone(self, bytes text, int64_t now) except -1
     cdef int cut(self, int reason, int64_t now) except -1
     cdef int finish(self, bint keep, bint linger, int64_t now) except -1

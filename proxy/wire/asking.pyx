@@ -16,7 +16,7 @@ from libc.stdint cimport int64_t
 
 from proxy.core.routing cimport Rule
 from proxy.wire.counters cimport attempt_ended, attempt_started, request_ended
-from proxy.wire.http1 cimport M_GET, M_HEAD, M_OTHER, Bytes, Head, same_text
+from proxy.wire.http1 cimport M_GET, M_HEAD, M_OPTIONS, M_OTHER, Bytes, Head, same_text
 from proxy.wire.plane cimport Plane
 from proxy.wire.poller cimport is_quiet, iovec, monotonic
 from proxy.wire.request cimport ANSWERING, ASKING, ENDED, WAITING, Downstream, Request, part_of
@@ -24,7 +24,7 @@ from proxy.wire.service cimport BY_FALLBACK, BY_FORCE, BY_HEADER, Decision, Serv
 from proxy.wire.upstream cimport Endpoint
 from proxy.wire.version cimport Version
 
-from proxy.core.faults import render
+from proxy.core.faults import render, render_options
 from proxy.core.outcome import FAULTS, Outcome, Reason
 from proxy.core.routing import normalise
 
@@ -68,6 +68,8 @@ cdef class Asking(Request):
         cdef Head* head = &plane.head
         cdef Rule rule = plane.router.only
         cdef bytes host
+        if head.method == M_OPTIONS and (head.target_len == 0 or p[head.target] == 42):
+            return self._answer_options()
         plane.view.p = p
         plane.view.head = head
         if rule is None:
@@ -272,8 +274,6 @@ cdef class Asking(Request):
     cdef int answer_fault(self, int reason) except -1:
         """Answer in the upstream's place."""
         cdef int64_t now = monotonic()
-        cdef iovec part
-        cdef bint close
         if self.upstream is not None:
             self.endpoint.discard(self.upstream)
             self.upstream = None
@@ -282,13 +282,25 @@ cdef class Asking(Request):
             return self.cut(reason, now)
         self.reason = reason
         self.status = STATUS[reason]
-        close = self.closing or not self.keep_alive or not self.request_done
-        text = render(reason, self.request_id[:self.id_len].decode("ascii"), wants_json=self.wants_json,
-                      head_only=self.method == M_HEAD, close=close)
-        part = part_of(<const char*> <bytes> text, len(text))
+        self.closing = self.closing or not self.keep_alive or not self.request_done
+        return self._answer_alone(render(reason, self._id_text(), wants_json=self.wants_json,
+                                         head_only=self.method == M_HEAD, close=self.closing), now)
+
+    cdef int _answer_options(self) except -1:
+        """`OPTIONS *` asks about the server as a whole, and that is this one (RFC 9110 section 9.3.7)."""
+        self.status = 204
+        self.closing = self.closing or not self.keep_alive or not self.request_done
+        return self._answer_alone(render_options(self._id_text(), close=self.closing), monotonic())
+
+    cdef str _id_text(self):
+        return self.request_id[:self.id_len].decode("ascii")
+
+    cdef int _answer_alone(self, bytes text, int64_t now) except -1:
+        """Send an answer of our own, whole."""
+        cdef iovec part = part_of(<const char*> text, len(text))
         if self.client.send(&part, 1) < 0:
             return self.cut(CLIENT_CLOSED, now)
-        return self.finish(not close, True, now)
+        return self.finish(not self.closing, True, now)
 
     cdef int cut(self, int reason, int64_t now) except -1:
         """End the client's connection so that it cannot take what it got for a whole answer."""

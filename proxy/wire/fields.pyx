@@ -25,7 +25,7 @@ cdef int BAD_BODY = int(Reason.BAD_BODY)
 # Fields that Connection must not remove (CVE-2021-32813 and its kind): such a request is refused.
 cdef const char** PROTECTED = [
     b"host", b"content-length", b"content-type", b"transfer-encoding", b"cookie", b"authorization", b"forwarded", b"x-request-id",
-    b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"traceparent", NULL,
+    b"x-real-ip", b"traceparent", NULL,
 ]
 
 
@@ -135,7 +135,8 @@ cdef int _connection(Bytes p, size_t n, Head* head) noexcept nogil:
             head.upgrade = 1
         elif not (length == 2 and same_text(p + start, b"te", 2)):
             head.named = 1
-            if length > 10 and same_text(p + start, b"x-serinus-", 10):
+            if length > 10 and same_text(p + start, b"x-serinus-", 10) or length > 12 and same_text(
+                    p + start, b"x-forwarded-", 12):
                 return BAD
             k = 0
             while PROTECTED[k] != NULL:

@@ -155,7 +155,7 @@ cdef int scan_request(Bytes p, size_t n, const Limits* limits, Head* head) noexc
     if answer != COMPLETE:
         return answer
     if head.minor == 1:
-        if head.authority_len == 0:
+        if not head.special & 2:
             return BAD
         head.keep_alive = 1 if head.keep_alive else 0
     else:

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from proxy.control import Decoder, Message, encode
 from proxy.core.snapshot import Endpoint, Route, Service, Settings, Snapshot, Version
@@ -32,28 +33,36 @@ def service(ports: Sequence[Sequence[int]], weights: Sequence[float] | None = No
 
 
 class OneWorker:
-    """The worker, where it listens, and its counters."""
+    """The worker, where it listens, and its counters. With a folder it listens at a path in it too."""
 
-    def __init__(self, settings: Settings, snapshot: Snapshot) -> None:
+    def __init__(
+        self, settings: Settings, snapshot: Snapshot, folder: Path | None = None, errors: IO[str] | None = None
+    ) -> None:
         counters = create(1, 64, 256)
         self.slab = Slab(counters, 0)
         self._generation = snapshot.generation
         listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.address: Address = listening.getsockname()
+        self.unix_path = str(folder / "listener") if folder is not None else ""
+        listening_too = _listen_at(self.unix_path)
         self._near, far = socket.socketpair()
         self._near.settimeout(20)
         self._decoder = Decoder()
         self._seq = 0
-        listeners = json.dumps([{"fd": listening.fileno(), "name": "test", "tls": None}])
+        fds = tuple(sock.fileno() for sock in (listening, listening_too) if sock is not None)
+        listeners = json.dumps([{"fd": fd, "name": "test", "tls": None} for fd in fds])
         self.program = subprocess.Popen(
             [
                 *(sys.executable, "-m", "proxy.worker", "--worker", "0", "--listeners", listeners),
                 *(f"--control={far.fileno()}", f"--counters={counters}"),
             ],
-            pass_fds=(far.fileno(), counters, listening.fileno()),
+            pass_fds=(far.fileno(), counters, *fds),
+            stderr=errors,
         )
         far.close()
         listening.close()
+        if listening_too is not None:
+            listening_too.close()
         self.say("settings", settings)
         self.say("snapshot", snapshot)
         self.hear("ready")
@@ -83,16 +92,31 @@ class OneWorker:
         return self.program.wait(20)
 
 
+def _listen_at(path: str) -> socket.socket | None:
+    if not path:
+        return None
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen(1024)
+    return listening
+
+
 def _gone() -> bytes:
     raise AssertionError("the worker is gone")
 
 
 @contextmanager
-def one_worker(*services: Service, routes: Sequence[Route] = (), **settings: Any) -> Iterator[OneWorker]:
-    """A worker that serves these services; without routes everything goes to the first."""
+def one_worker(
+    *services: Service,
+    routes: Sequence[Route] = (),
+    folder: Path | None = None,
+    errors: IO[str] | None = None,
+    **settings: Any,
+) -> Iterator[OneWorker]:
+    """A worker that serves these services; without routes everything goes to the first. `errors`: its log."""
     chosen = replace(Settings(drain_timeout=0.2), **settings)
     snapshot = Snapshot(1, services, tuple(routes) or (Route(services[0].name),))
-    worker = OneWorker(chosen, snapshot)
+    worker = OneWorker(chosen, snapshot, folder, errors)
     try:
         yield worker
     finally:
