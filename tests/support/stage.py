@@ -1,7 +1,7 @@
 """A worker with a test on both sides of it, and the accounts of what passed.
 
-Owns the connections of one test. When a scene ends, every gauge must be back at zero and every attempt must have ended in one
-outcome: that is checked behind each test.
+Owns the connections of one test. When a scene ends, every gauge must be back at zero and every attempt must have ended
+in one outcome: that is checked behind each test.
 """
 
 import socket
@@ -14,7 +14,7 @@ from typing import IO, Any
 from proxy.core.outcome import Outcome, Reason
 from proxy.core.snapshot import Endpoint, Service, Settings, Version
 from tests.support.one_worker import OneWorker
-from tests.support.peers import PATIENCE, Message, Peer, Upstream
+from tests.support.peers import PATIENCE, Message, Peer, Upstream, cuts
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
@@ -111,10 +111,7 @@ class Stage:
     def refused_in_pieces(self, request: bytes) -> set[int]:
         """The statuses of all answers to this request, sent byte by byte and cut in two at every position."""
         statuses = set()
-        for parts in [
-            [bytes([byte]) for byte in request],
-            *([request[:i], request[i:]] for i in range(1, len(request))),
-        ]:
+        for parts in cuts(request):
             client = self.client(unix=True).send_apart(*parts)
             statuses.add(client.message().status)
             assert client.rest() == b""

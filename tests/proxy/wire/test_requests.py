@@ -5,6 +5,7 @@ RFC 9112 sections 2, 3 and 5. Every refusal is sent whole, byte by byte, and cut
 
 import pytest
 
+from tests.support.peers import cuts
 from tests.support.stage import OK, Stage
 
 
@@ -248,7 +249,7 @@ def test_a_request_may_come_byte_by_byte_and_cut_anywhere(stage: Stage) -> None:
     text = request(b"GET /x?y HTTP/1.1", b"X-A: 1", b"Cookie: a=b")
     whole, _ = stage.exchange(text)
     client = stage.client(unix=True)
-    for parts in [[bytes([byte]) for byte in text], *([text[:i], text[i:]] for i in range(1, len(text)))]:
+    for parts in cuts(text):
         client.send_apart(*parts)
         side = stage.upstream.asked()
         seen = side.message()
