@@ -137,7 +137,9 @@ def load(proxy: WholeProxy, *, kept: int = 0, fresh: int = 0, path: str = "/", p
 
 
 def main(host: str, port: str, path: str, kept: str, fresh: str, pause: str) -> None:
-    print(json.dumps(uvloop.run(_run((host, int(port)), path, int(kept), int(fresh), float(pause)))))
+    requests = uvloop.run(_run((host, int(port)), path, int(kept), int(fresh), float(pause)))
+    with open(sys.stdout.fileno(), "w", closefd=False) as output:  # unlike `print`, complete also with PYTHONUNBUFFERED
+        json.dump(requests, output)
 
 
 if __name__ == "__main__":
