@@ -43,6 +43,7 @@ class Child:
         self.state: ChildState = "starting"
         self.confirmed = 0
         self.refusals: dict[int, str] = {}
+        self.killed_for = ""
         self.started_at: Final = time.monotonic()
         self._news = news
         self._ready_at = 0.0
@@ -98,8 +99,9 @@ class Child:
             self.state = "draining"
         self._channel.send(Message(seq, "drain", seconds))
 
-    def kill(self) -> None:
-        """End it at once. It counts as ended from here on."""
+    def kill(self, reason: str = "") -> None:
+        """End it at once, because it did or did not do something. It counts as ended from here on."""
+        self.killed_for = reason
         self.state = "ended"
         if self._program is not None and self._program.returncode is None:
             self._program.kill()

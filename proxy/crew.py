@@ -232,9 +232,7 @@ class Crew:
         status = await child.wait()
         seat.child = None
         self._equipment.bury(seat.index)
-        return _End(
-            f"ended with signal {-status}" if status < 0 else f"ended with status {status}", child.served_seconds
-        )
+        return _End(_reading(child, status), child.served_seconds)
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -245,7 +243,7 @@ class Crew:
         if refusal:
             _log.error("worker %d could not take what it was sent: %s", child.index, refusal)
             if child.state == "starting":
-                child.kill()
+                child.kill(f"could not take what it was sent ({refusal})")
         self._settle()
 
     def _settle(self) -> None:
@@ -279,10 +277,15 @@ class Crew:
         heartbeat = self._equipment.heartbeat(child.index)
         complaint = child.complaint(now, heartbeat, self._patience, self._forgiven)
         if complaint:
-            _log.error("worker %d (pid %d) %s: it is killed and replaced", child.index, child.pid, complaint)
             self._equipment.tell("worker_killed", worker=child.index, reason=complaint)
-            child.kill()
+            child.kill(complaint)
 
 
 def _serves(seat: _Seat, seq: int) -> bool:
     return seat.child is not None and seat.child.is_ready and seat.child.confirmed >= seq
+
+
+def _reading(child: Child, status: int) -> str:
+    if child.killed_for:
+        return f"was killed because it {child.killed_for}"
+    return f"ended with signal {-status}" if status < 0 else f"ended with status {status}"
