@@ -95,15 +95,15 @@ class Dispatch:
         if self.known.set_sockets(name, sockets):
             self._push_soon(name[0])
 
-    def in_flight(self, service: str, version: str, address: str) -> int:
+    def in_flight(self, name: EndpointName) -> int:
         """The attempts at an endpoint that have not ended."""
-        slot = self.slots.endpoint(service, version, address)
-        return sum(slab.read_endpoint(slot)["in_flight"] for slab in self.slabs)
+        slot = self.slots.endpoints.find(name)
+        return sum(slab.read_endpoint(slot)["in_flight"] for slab in self.slabs) if slot is not None else 0
 
-    def ejected_workers(self, service: str, version: str, address: str) -> int:
+    def ejected_workers(self, name: EndpointName) -> int:
         """How many workers send an endpoint nothing because it failed them."""
-        slot = self.slots.endpoint(service, version, address)
-        return sum(slab.read_endpoint(slot)["ejected"] for slab in self.slabs)
+        slot = self.slots.endpoints.find(name)
+        return sum(slab.read_endpoint(slot)["ejected"] for slab in self.slabs) if slot is not None else 0
 
     def heartbeat(self, worker: int) -> float:
         """When a worker gave its last sign of life."""

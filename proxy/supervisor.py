@@ -141,12 +141,12 @@ class Supervisor:
         return self._dispatch.known.of(service, version, address)
 
     def in_flight(self, service: str, version: str, address: str) -> int:
-        """The requests that an endpoint of the live state is answering now."""
-        return self._dispatch.in_flight(service, version, address)
+        """The requests that an endpoint is answering now; 0 of one that is not in the live state."""
+        return self._dispatch.in_flight((service, version, address))
 
     def ejected_workers(self, service: str, version: str, address: str) -> int:
-        """How many workers send an endpoint of the live state nothing because it failed them."""
-        return self._dispatch.ejected_workers(service, version, address)
+        """How many workers send an endpoint nothing because it failed them."""
+        return self._dispatch.ejected_workers((service, version, address))
 
     def set_health(self, service: str, version: str, address: str, healthy: bool, detail: str) -> None:
         """Note what a check has found; workers hear of it when the endpoint came up or went down."""

@@ -83,6 +83,7 @@ async def test_a_killed_worker_is_replaced_on_the_same_socket_and_its_gauges_are
     proxy.mood("busy", worker=0)
     supervisor = await proxy.start()
     assert supervisor.in_flight("shop", "stable", "127.0.0.1:9001") == 1
+    assert supervisor.in_flight("shop", "stable", "no.such:1") == supervisor.ejected_workers("shop", "no", "no") == 0
     proxy.mood("stop", worker=1)
     os.kill(pids(supervisor)[1], signal.SIGSTOP)
     proxy.mood("die", worker=0)
