@@ -82,6 +82,8 @@ class _Rollout(Value):
     """The proxy's own emergency brake, without the controller."""
     alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.01
     """The chance of ever rolling back a good version."""
+    keep_old: DurationOrOff = 86400.0
+    """How long after its end a rollout can be taken back in one step; the old version has to run for so long."""
 
     @model_validator(mode="after")
     def _two_versions(self) -> Self:
@@ -122,8 +124,6 @@ class BlueGreenRollout(_Rollout):
     """Checks that must pass before the switch."""
     bake: DurationOrOff = 600.0
     """How long the new version is watched after the switch."""
-    keep_old: DurationOrOff = 86400.0
-    """How long the old version stays ready for a switch back."""
 
 
 class Deploy(Value):
