@@ -38,6 +38,7 @@ cdef int _chunk_size(Chunked* body, Bytes p, Bytes end, Bytes* after) noexcept n
     cdef uint64_t size = 0
     cdef Bytes mark
     cdef bint quoted = False
+    cdef bint valued = False    # the extension has its '='
     while s < end and hex_value(s[0]) >= 0:
         if s - p >= 15:
             return BAD_BODY
@@ -69,9 +70,11 @@ cdef int _chunk_size(Chunked* body, Bytes p, Bytes end, Bytes* after) noexcept n
             elif s[0] == 59:
                 if s > mark and ((s - 1)[0] == 59 or (s - 1)[0] == 61):
                     return BAD_BODY
+                valued = False
             elif s[0] == 61:
-                if (s - 1)[0] == 59 or (s - 1)[0] == 61 or (s - 1)[0] == 34:
+                if valued or (s - 1)[0] == 59:
                     return BAD_BODY
+                valued = True
             elif not SERINUS_TOKEN[s[0]] or (s - 1)[0] == 34:
                 return BAD_BODY
             s += 1

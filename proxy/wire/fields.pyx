@@ -285,7 +285,8 @@ cdef int within_limits(int answer, size_t n, const Limits* limits, const Head* h
 
 
 cdef int scan_trailers(Bytes p, size_t n, const Limits* limits, Head* head) noexcept nogil:
-    """Scans a trailer section, to its empty line. Framing and routing fields in it are faults (RFC 9110 section 6.5.1)."""
+    """Scans a trailer section, to its empty line. Fields of framing, routing and authentication are faults in it (RFC 9110
+    section 6.5.1)."""
     cdef int answer
     cdef uint32_t i
     reset_head(head)
@@ -294,5 +295,7 @@ cdef int scan_trailers(Bytes p, size_t n, const Limits* limits, Head* head) noex
         return MORE if answer == MORE else BAD_BODY
     for i in range(head.count):
         if head.fields[i].id in (F_HOST, F_CONTENT_LENGTH, F_TRANSFER_ENCODING, F_CONNECTION, F_TRAILER, F_TE, F_UPGRADE):
+            return BAD_BODY
+        if head.fields[i].name_len == 13 and same_text(p + head.fields[i].name, b"authorization", 13):
             return BAD_BODY
     return COMPLETE

@@ -11,6 +11,7 @@ import socket
 import struct
 import termios
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -59,11 +60,12 @@ class Peer:
         return self
 
     def send_apart(self, *parts: bytes) -> "Peer":
-        """Send each part once the one before was read by the proxy: only unix sockets tell."""
-        for part in parts:
-            self.sock.sendall(part)
-            while _unread(self.sock):
-                time.sleep(0)
+        """Send each part once the one before was read by the proxy, as long as it reads. Only unix sockets tell."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for part in parts:
+                self.sock.sendall(part)
+                while _unread(self.sock):
+                    time.sleep(0)
         return self
 
     def end_sending(self) -> None:
