@@ -209,11 +209,10 @@ class Supervisor:
         self.events.publish("drain", seconds=seconds)
         if self._crew is None:
             return 0
-        draining = asyncio.create_task(self._crew.drain(seconds))
-        # The workers are told before the sockets are closed here: they accept what already waits in their queues.
-        await asyncio.sleep(0)
+        # Here first, so that the workers hold the last copies: they take what waits in the queues before they close theirs,
+        # and whoever connects after that is refused. With a copy left open here, clients would wait and then be reset.
         close_listeners(self.listeners)
-        return await draining
+        return await self._crew.drain(seconds)
 
     async def stop(self) -> None:
         """End everything that is left, at once."""

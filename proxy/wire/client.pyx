@@ -286,14 +286,15 @@ cdef class Client(Downstream):
 
 
 cdef class Listener(Socket):
-    """A listening socket. `fd` is duplicated; raises OSError when it cannot be watched."""
+    """A listening socket. It owns `fd`, the only copy in this process: while one is open, clients connect and wait. Raises
+    OSError when it cannot be watched.
+    """
 
     def __init__(self, Plane plane, int fd, str name, bint tls=False):
         self.plane = plane
         self.name = name
         self.tls = tls
         self.busy = render(Reason.TOO_MANY_CONNECTIONS, "", wants_json=False, head_only=False, close=True)
-        fd = os.dup(fd)
         os.set_blocking(fd, False)
         no_delay(fd)
         self.open(plane.poller, fd, EPOLLIN)
