@@ -166,6 +166,7 @@ cdef class Asking(Request):
         endpoint.in_flight += 1
         attempt_started(self.version.block, endpoint.block, now)
         self.attempting = True
+        self.refusals = 0
         self.attempt_began = now
         while True:
             answer = endpoint.acquire(self)
@@ -177,9 +178,10 @@ cdef class Asking(Request):
             endpoint.discard(self.upstream)
 
     cdef int _connect_afresh(self, int64_t now) except -1:
-        """The idle connection was over before it answered: the same attempt goes on with a new one."""
-        self.endpoint.discard(self.upstream)
-        self.upstream = None
+        """The idle connection was over before it answered, or one of several addresses refused: the attempt goes on."""
+        if self.upstream is not None:
+            self.endpoint.discard(self.upstream)
+            self.upstream = None
         self.stage = WAITING
         return self._await_connection(self.endpoint.connect(self), now)
 
@@ -193,6 +195,9 @@ cdef class Asking(Request):
     cdef int upstream_failed(self, int error) except -1:
         if error == 0:
             return self.fail(CONNECT_TIMEOUT, CONNECT_ERROR)
+        self.refusals += 1
+        if self.refusals < self.endpoint.address_count:
+            return self._connect_afresh(monotonic())
         return self.fail(CONNECT_REFUSED if error == ECONNREFUSED else CONNECT_FAILED, CONNECT_ERROR)
 
     cdef int upstream_connected(self) except -1:

@@ -43,6 +43,7 @@ cdef class Request(Taker):
     cdef Upstream upstream
     cdef Stage stage
     cdef bint attempting             # an attempt is open in the counters
+    cdef int refusals                # addresses that could not be connected to in this attempt
     cdef int64_t began               # ns; the request's head was complete
     cdef int64_t ended               # ns; set when it is written down
     cdef int64_t attempt_began

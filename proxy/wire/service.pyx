@@ -91,6 +91,10 @@ cdef class Service:
         self.random = int.from_bytes(urandom(8), "little")
 
     def _take_over(self, spec, Service before):
+        cdef Version one
+        turns = {one.name: one.turn for one in before.versions} if before is not None else {}
+        for one in self.versions:
+            one.turn = turns.get(one.name, 0)
         names = [version.name for version in spec.versions]
         if before is not None and [version.name for version in before.spec.versions] == names:
             self.splitter = before.splitter

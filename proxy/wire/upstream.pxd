@@ -23,6 +23,7 @@ cdef class Upstream(Socket):
     cdef Taker taker                 # None while idle
     cdef UpstreamState state
     cdef bint reused                 # it has answered before
+    cdef int era                     # of the endpoint's addresses
     cdef unsigned char* held         # the beginning of something that is not whole yet
     cdef size_t held_size
     cdef ssize_t take(self) noexcept
@@ -42,6 +43,7 @@ cdef class Endpoint:
     cdef socklen_t* lengths
     cdef int address_count
     cdef int address_next
+    cdef int era                     # how often the addresses changed
     cdef readonly object sockets
     cdef readonly bint up            # takes new requests, by its state and by having an address
     cdef readonly bint healthy       # by the active checks

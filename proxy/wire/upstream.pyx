@@ -194,6 +194,7 @@ cdef class Endpoint:
                 used += 1
         self.address_count = used
         self.address_next = 0
+        self.era += 1
         self.sockets = sockets
 
     def close_idle(self) -> None:
@@ -226,6 +227,7 @@ cdef class Endpoint:
         upstream.endpoint = self
         upstream.taker = taker
         upstream.state = CONNECTING
+        upstream.era = self.era
         try:
             upstream.open(self.poller, fd, EPOLLOUT)
         except OSError as error:
@@ -238,7 +240,7 @@ cdef class Endpoint:
     cdef void put(self, Upstream upstream) noexcept:
         """Take back a connection that can serve another request."""
         cdef Policy policy = self.policy
-        if not self.up or len(self.idle) >= policy.pool_idle:
+        if not self.up or upstream.era != self.era or len(self.idle) >= policy.pool_idle:
             self.discard(upstream)
             return
         upstream.taker = None

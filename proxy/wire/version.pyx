@@ -88,13 +88,13 @@ cdef class Version(Policy):
         self.refresh()
 
     cdef Endpoint pick(self, Endpoint avoid, uint64_t key, int64_t now):
-        """An endpoint for one more request, and not `avoid`; None when there is none.
+        """An endpoint for one more request, and not `avoid`; None when there is none. `key` 0: it has none.
 
         One with room if any has; else the caller waits in the queue of the one that it gets.
         """
         cdef Endpoint chosen = self._pick(avoid, key, now)
         cdef Endpoint other
-        if chosen is None or self.limit == 0 or chosen.in_flight < self.limit or self.balance == BY_HASH:
+        if chosen is None or self.limit == 0 or chosen.in_flight < self.limit or self.balance == BY_HASH and key:
             return chosen
         for other in self.usable:
             if other is not avoid and (other.in_flight, len(other.waiting)) < (chosen.in_flight, len(chosen.waiting)):
@@ -109,7 +109,7 @@ cdef class Version(Policy):
         cdef int i
         if n <= 1:
             return usable[0] if n and usable[0] is not avoid else None
-        if self.balance == BY_HASH:
+        if self.balance == BY_HASH and key:
             return self._on_ring(avoid, key)
         if self.balance == ROUND_ROBIN:
             for i in range(n):

@@ -63,8 +63,8 @@ class OneWorker:
         listening.close()
         if listening_too is not None:
             listening_too.close()
-        self.say("settings", settings)
-        self.say("snapshot", snapshot)
+        assert self.say("settings", settings) is None
+        assert self.say("snapshot", snapshot) is None
         self.hear("ready")
 
     def hear(self, kind: str) -> Message:
