@@ -209,8 +209,8 @@ class Supervisor:
         self.events.publish("drain", seconds=seconds)
         if self._crew is None:
             return 0
-        # Here first, so that the workers hold the last copies: they take what waits in the queues before they close theirs,
-        # and whoever connects after that is refused. With a copy left open here, clients would wait and then be reset.
+        # Here first, so that the workers hold the last copies: they take what waits in the queues before they close
+        # theirs, and whoever connects later is refused. With a copy left here, clients would wait and then be reset.
         close_listeners(self.listeners)
         return await self._crew.drain(seconds)
 
