@@ -156,7 +156,7 @@ cdef class Asking(Request):
         return 0
 
     cdef int endpoint_free(self) except -1:
-        self.client.deadline(0)
+        self._await_body()
         return self._claim(monotonic())
 
     cdef int _claim(self, int64_t now) except -1:
@@ -219,6 +219,7 @@ cdef class Asking(Request):
         self._await_answer(now)
         if not self.request_done:
             self.client.resume()
+            self._await_body()
         return 0
 
     cdef void _await_answer(self, int64_t now) noexcept:
@@ -231,6 +232,7 @@ cdef class Asking(Request):
     cdef int upstream_drained(self) except -1:
         if not self.request_done:
             self.client.resume()
+            self._await_body()
         if self.stage == ASKING:
             self._await_answer(monotonic())
         return 0

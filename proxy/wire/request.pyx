@@ -123,6 +123,8 @@ cdef class Request(Taker):
         if self.stage == ENDED:
             return used
         self._write_head(p)
+        if not self.request_done:
+            self._await_body()
         if not self.request_done and n > used:
             used += self.feed(<unsigned char*> p + used, n - used)
             if self.stage == ENDED:
@@ -223,8 +225,6 @@ cdef class Request(Taker):
         cdef iovec parts[3]
         cdef unsigned char digits[24]
         cdef int count = 0
-        cdef int64_t now = monotonic()
-        self.client.deadline(now + self.plane.body_timeout)
         if self.request_framing == BY_LENGTH:
             size = used = n if n < self.request_left else <size_t> self.request_left
             self.request_left -= size
@@ -254,8 +254,7 @@ cdef class Request(Taker):
                 count = 3
             if self.request_done:
                 return used + self._end_chunks(p + used, parts, count)
-        if self.request_done:
-            self.client.deadline(0)
+        self._await_body()
         if size or self.request_done:
             self._forward(parts, count)
         return used
@@ -273,9 +272,13 @@ cdef class Request(Taker):
         for i in range(count):
             all[i] = parts[i]
         all[count] = part_of(self.plane.out, n + 2)
-        self.client.deadline(0)
+        self._await_body()
         self._forward(all, count + 1)
         return section
+
+    cdef void _await_body(self) noexcept:
+        """It is the client's turn to send more of the body, if there is more."""
+        self.client.deadline(0 if self.request_done else monotonic() + self.plane.body_timeout)
 
     cdef int _append(self, iovec* parts, int count) except -1:
         cdef int i
@@ -310,7 +313,9 @@ cdef class Request(Taker):
             self.client.resume()
             return 0
         if sent:
+            # The endpoint's turn: the client may not send now, so it cannot be late.
             self.client.pause()
+            self.client.deadline(0)
             self.upstream.deadline(self._until(monotonic(), self.service.idle))
         elif self.request_done and self.stage == ASKING:
             self._await_answer(monotonic())
