@@ -72,6 +72,7 @@ cdef class Asking(Request):
             return self._answer_options()
         plane.view.p = p
         plane.view.head = head
+        plane.view.trusted = self.client.origin.trusted
         if rule is None:
             host = p[head.authority:head.authority + head.authority_len].lower()
             if not host.startswith(b"["):

@@ -13,6 +13,7 @@ cdef struct Origin:
     bint tls
 
 cdef class HeadView(RequestView):
+    cdef bint trusted        # the peer that sent it
     cdef Bytes p
     cdef const Head* head
 

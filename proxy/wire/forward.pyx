@@ -17,7 +17,7 @@ from proxy.wire.fields cimport connection_names
 from proxy.wire.http1 cimport (
     F_CONNECTION, F_CONTENT_LENGTH, F_COOKIE, F_EXPECT, F_FORWARDED, F_FORWARDED_FOR, F_FORWARDED_HOST, F_FORWARDED_OTHER,
     F_FORWARDED_PROTO, F_HOP, F_HOST, F_OTHER, F_OWN, F_REQUEST_ID, F_TE, F_TRAILER, F_TRANSFER_ENCODING, F_TWIN, F_UPGRADE,
-    M_OPTIONS, Bytes, Field, Head, hex_value, same_text,
+    F_VERSION, Bytes, Field, Head, hex_value, same_text,
 )
 
 cdef enum:
@@ -72,7 +72,8 @@ cdef inline bint _passes(Bytes p, const Head* head, const Field* field, const Or
     cdef int id = field.id
     if id == F_OTHER:
         pass
-    elif id in (F_CONNECTION, F_CONTENT_LENGTH, F_TRANSFER_ENCODING, F_HOP, F_TE, F_UPGRADE, F_REQUEST_ID, F_TWIN):
+    elif id in (F_CONNECTION, F_CONTENT_LENGTH, F_TRANSFER_ENCODING, F_HOP, F_TE, F_UPGRADE, F_REQUEST_ID, F_TWIN,
+                F_VERSION):
         return False
     elif id == F_HOST:
         return not head.absolute
@@ -102,24 +103,29 @@ cdef bint _has_own_cookie(Bytes p, size_t n) noexcept nogil:
 
 
 cdef unsigned char* _other_cookies(unsigned char* out, Bytes p, size_t n) noexcept nogil:
-    """The Cookie field without the cookies that are ours; nothing when none is left."""
+    """The Cookie field without the cookies that are ours, nothing when none is left; never longer than it came."""
     cdef unsigned char* start = out
     cdef size_t i = 0
+    cdef size_t name
     cdef size_t stop
     cdef bint first = True
     out = _put(out, b"Cookie: ", 8)
     while i < n:
-        while i < n and (p[i] == 32 or p[i] == 9 or p[i] == 59):
-            i += 1
-        stop = i
+        name = i
+        while name < n and (p[name] == 32 or p[name] == 9):
+            name += 1
+        stop = name
         while stop < n and p[stop] != 59:
             stop += 1
-        if stop > i and not (stop - i >= 8 and memcmp(p + i, b"serinus_", 8) == 0):
-            if not first:
-                out = _put(out, b"; ", 2)
-            out = _put(out, p + i, stop - i)
+        if stop > name and not (stop - name >= 8 and memcmp(p + name, b"serinus_", 8) == 0):
+            # What stands between two cookies stays as it came: its white space and one semicolon.
+            if first:
+                out = _put(out, p + name, stop - name)
+            else:
+                out = _put(out, b";", 1)
+                out = _put(out, p + i, stop - i)
             first = False
-        i = stop
+        i = stop + 1
     return start if first else _put(out, b"\r\n", 2)
 
 
@@ -192,7 +198,7 @@ cdef size_t write_request(unsigned char* out, Bytes p, const Head* head, const O
     out[0] = 32
     out += 1
     if head.target_len == 0:
-        out = _put(out, b"*" if head.method == M_OPTIONS else b"/", 1)
+        out = _put(out, b"/", 1)
     elif head.absolute and p[head.target] == 63:
         out = _put(out, b"/", 1)
     out = _put(out, p + head.target, head.target_len)
@@ -255,7 +261,7 @@ cdef size_t write_response(unsigned char* out, Bytes p, const Head* head, bint k
     for i in range(head.count):
         field = &head.fields[i]
         id = field.id
-        if id in (F_CONNECTION, F_CONTENT_LENGTH, F_TRANSFER_ENCODING, F_HOP, F_TE, F_UPGRADE, F_OWN):
+        if id in (F_CONNECTION, F_CONTENT_LENGTH, F_TRANSFER_ENCODING, F_HOP, F_TE, F_UPGRADE, F_OWN, F_VERSION):
             continue
         if id == F_TRAILER and not keep_trailer or head.named and connection_names(p, head, field):
             continue
@@ -293,7 +299,10 @@ cdef size_t write_trailers(unsigned char* out, Bytes p, const Head* head) noexce
 # Looking things up ---------------------------------------------------------------------------------------------------
 
 cdef class HeadView(RequestView):
-    """The request that was scanned last, for routes and keys. Valid only while its bytes are."""
+    """The request that was scanned last, for routes and keys. Valid only while its bytes are.
+
+    What a stranger says under our own names is not there.
+    """
 
     cdef bytes header(self, bytes name):
         cdef uint32_t i
@@ -302,6 +311,8 @@ cdef class HeadView(RequestView):
         for i in range(self.head.count):
             field = &self.head.fields[i]
             if field.name_len == n and same_text(self.p + field.name, name, n):
+                if not self.trusted and (field.id == F_OWN or field.id == F_VERSION):
+                    return None
                 return self.p[field.value:field.value + field.value_len]
         return None
 

@@ -39,6 +39,7 @@ cdef extern from "proxy/wire/scan.h" nogil:
     int F_TWIN "SERINUS_TWIN"
     int F_REFERER "SERINUS_REFERER"
     int F_CONTENT_TYPE "SERINUS_CONTENT_TYPE"
+    int F_VERSION "SERINUS_VERSION"
     int M_OTHER "SERINUS_M_OTHER"
     int M_GET "SERINUS_GET"
     int M_HEAD "SERINUS_HEAD"

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import IO, Any
 
 from proxy.control import Decoder, Message, encode
@@ -33,23 +32,25 @@ def service(ports: Sequence[Sequence[int]], weights: Sequence[float] | None = No
 
 
 class OneWorker:
-    """The worker, where it listens, and its counters. With a folder it listens at a path in it too."""
+    """The worker, where it listens, and its counters. `also`: sockets that it listens on too; `errors`: its log."""
 
     def __init__(
-        self, settings: Settings, snapshot: Snapshot, folder: Path | None = None, errors: IO[str] | None = None
+        self,
+        settings: Settings,
+        snapshot: Snapshot,
+        also: Sequence[socket.socket] = (),
+        errors: IO[str] | None = None,
     ) -> None:
         counters = create(1, 64, 256)
         self.slab = Slab(counters, 0)
         self._generation = snapshot.generation
         listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.address: Address = listening.getsockname()
-        self.unix_path = str(folder / "listener") if folder is not None else ""
-        listening_too = _listen_at(self.unix_path)
         self._near, far = socket.socketpair()
         self._near.settimeout(20)
         self._decoder = Decoder()
         self._seq = 0
-        fds = tuple(sock.fileno() for sock in (listening, listening_too) if sock is not None)
+        fds = tuple(sock.fileno() for sock in (listening, *also))
         listeners = json.dumps([{"fd": fd, "name": "test", "tls": None} for fd in fds])
         self.program = subprocess.Popen(
             [
@@ -61,8 +62,6 @@ class OneWorker:
         )
         far.close()
         listening.close()
-        if listening_too is not None:
-            listening_too.close()
         assert self.say("settings", settings) is None
         assert self.say("snapshot", snapshot) is None
         self.hear("ready")
@@ -92,15 +91,6 @@ class OneWorker:
         return self.program.wait(20)
 
 
-def _listen_at(path: str) -> socket.socket | None:
-    if not path:
-        return None
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(path)
-    listening.listen(1024)
-    return listening
-
-
 def _gone() -> bytes:
     raise AssertionError("the worker is gone")
 
@@ -109,14 +99,14 @@ def _gone() -> bytes:
 def one_worker(
     *services: Service,
     routes: Sequence[Route] = (),
-    folder: Path | None = None,
+    also: Sequence[socket.socket] = (),
     errors: IO[str] | None = None,
     **settings: Any,
 ) -> Iterator[OneWorker]:
-    """A worker that serves these services; without routes everything goes to the first. `errors`: its log."""
+    """A worker that serves these services; without routes everything goes to the first."""
     chosen = replace(Settings(drain_timeout=0.2), **settings)
     snapshot = Snapshot(1, services, tuple(routes) or (Route(services[0].name),))
-    worker = OneWorker(chosen, snapshot, folder, errors)
+    worker = OneWorker(chosen, snapshot, also, errors)
     try:
         yield worker
     finally:

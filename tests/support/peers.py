@@ -54,6 +54,11 @@ class Peer:
         self.sock = sock
         self._read = b""
 
+    @classmethod
+    def connect(cls, address: tuple[str, int], source: str = "127.0.0.1") -> "Peer":
+        """A new connection to this address from that one."""
+        return cls(socket.create_connection(address, PATIENCE, (source, 0)))
+
     def send(self, *parts: bytes) -> "Peer":
         for part in parts:
             self.sock.sendall(part)
@@ -161,6 +166,14 @@ class Peer:
         self._read += more
 
 
+def listen_at(path: Path) -> socket.socket:
+    """A listening unix socket."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen(256)
+    return listening
+
+
 class Upstream:
     """Where the proxy's upstream connections arrive: at a free port of the loopback interface, or at a path."""
 
@@ -172,9 +185,7 @@ class Upstream:
             self.port = self._listening.getsockname()[1]
             self.sockets = (("inet", "127.0.0.1", self.port),)
         else:
-            self._listening = socket.socket(socket.AF_UNIX)
-            self._listening.bind(str(path))
-            self._listening.listen(256)
+            self._listening = listen_at(path)
             self.sockets = (("unix", str(path), 0),)
         self._listening.settimeout(PATIENCE)
         self.peers: list[Peer] = []

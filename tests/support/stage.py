@@ -22,6 +22,10 @@ VERSION_SLOTS = range(4)
 ENDPOINT_SLOTS = range(8)
 
 
+# Where a worker listens, beside IPv4.
+Addresses = dict[socket.AddressFamily, Any]
+
+
 @dataclass(frozen=True)
 class Counts:
     """What was counted: requests by status, the words of what went wrong, attempts by outcome."""
@@ -42,8 +46,9 @@ def eventually(condition: Callable[[], object]) -> None:
 class Stage:
     """One scene: `client()` on one side, `upstream` on the other. Settings and the service may be changed within it."""
 
-    def __init__(self, worker: OneWorker, path: Path, errors: IO[str]) -> None:
+    def __init__(self, worker: OneWorker, addresses: Addresses, path: Path, errors: IO[str]) -> None:
         self.worker = worker
+        self._addresses = {socket.AF_INET: worker.address, **addresses}
         self._path = path
         self._errors = errors
         self._clients: list[Peer] = []
@@ -76,16 +81,15 @@ class Stage:
 
     def client(self, *, unix: bool = False, source: str = "127.0.0.1", receive_buffer: int = 0) -> Peer:
         """A new connection to the worker."""
-        sock = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
+        family = socket.AF_UNIX if unix else socket.AF_INET6 if ":" in source else socket.AF_INET
+        sock = socket.socket(family)
         self._clients.append(Peer(sock))
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        if unix:
-            sock.connect(self.worker.unix_path)
-        else:
+        if not unix:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.bind((source, 0))
-            sock.connect(self.worker.address)
+        sock.connect(self._addresses[family])
         return self._clients[-1]
 
     def ask(self, request: bytes, client: Peer | None = None) -> tuple[Peer, Peer, Message]:
@@ -145,6 +149,7 @@ class Stage:
         for upstream in self._upstreams:
             upstream.close()
         eventually(lambda: not any(self.gauges().values()))
+        self.limit()  # when it is in force, the event that closed the last connection is over too
         requests, reasons, attempts, _ = (
             {key: n - before.get(key, 0) for key, n in after.items() if n != before.get(key, 0)}
             for before, after in zip(self._before, self._totals(), strict=True)
