@@ -1,0 +1,189 @@
+"""The judge of one rollout: takes what both versions did, second by second, and says what each check finds.
+
+Owns the order in which the parts see a second, and how their evidence adds up. Must not know of steps beyond their
+shares, or of what follows from a verdict.
+
+1. Evidence of all kinds is averaged with fixed weights, E = sum of w_i E_i. However the kinds depend on each other, a
+   good version reaches 1/alpha with a probability of at most alpha, in the whole rollout and however often one looks.
+2. Every part that bets sees a second before what it bets on learns from it.
+3. A check that has failed stays failed.
+4. Seconds come in order, each once, when their buckets are closed; one in which nothing arrived is two empty buckets.
+   What could not be observed is left out: it says nothing. A new revision gets a new judge.
+
+Units: seconds of the clock that the buckets were counted by; rates and shares from 0 to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any, Final
+
+from controller.core.baseline import Baseline
+from controller.core.buckets import Bucket, bin_of
+from controller.core.bursts import Guard, bad_seconds_for, dispersion
+from controller.core.comparisons import ErrorComparison, LatencyComparison, Moment
+from controller.core.judgement import Judgement, Standing, condemned
+from controller.core.outage import OutageWatch
+from controller.core.plain import Plain, Stateful
+from controller.core.terms import Terms
+from controller.core.traffic import WINDOW, RecentTraffic, Tally
+from controller.core.verdict import Verdict
+from controller.core.warmup import WarmUp
+
+_EXPECTED: Final = 10.0  # requests; a version that gets none instead is not being sent any
+
+
+class Judge(Stateful):
+    """Judges one new version against an old one, on given terms."""
+
+    STATE = (
+        *("_errors", "_latency", "_baseline", "_watch", "_warm_up", "_recent", "_old", "_new"),
+        *("_share", "_next_share", "_last"),
+    )
+
+    def __init__(self, terms: Terms, before: Iterable[tuple[int, Bucket]] = ()) -> None:
+        """Begin, with the seconds of the old version from before the rollout, in order."""
+        seconds = [(second, _settled(bucket, terms)) for second, bucket in before]
+        spread = dispersion([bucket for _, bucket in seconds])
+        bad_seconds = terms.bad_seconds or bad_seconds_for(spread)
+        #: With the number of bad seconds decided.
+        self.terms = replace(terms, bad_seconds=bad_seconds)
+        self._needed = 1 / terms.alpha
+        guard = Guard(terms.alpha, bad_seconds)
+        self._errors = ErrorComparison(terms.errors, guard) if terms.errors else None
+        self._latency = LatencyComparison(terms.latency, bin_of(terms.patience), guard) if terms.latency else None
+        self._baseline = Baseline()
+        self._recent = RecentTraffic()
+        for second, bucket in seconds:
+            self._baseline.learn(bucket)
+            self._recent.update(second, bucket.requests, 0)
+        self._watch = OutageWatch()
+        self._warm_up = WarmUp()
+        self._old, self._new = Tally(), Tally()
+        self._share = 0.0
+        self._next_share: float | None = None
+        self._last: int | None = None
+        self._failed: dict[str, Verdict] = {}
+
+    @property
+    def last(self) -> int | None:
+        """The last second that was taken, None before the first."""
+        return self._last
+
+    def begin_step(self, share: float, next_share: float | None) -> None:
+        """The new version has this share from now on, and would get the next one then; None: nothing comes then."""
+        if share > self._share and self._last is not None:
+            self._watch.note_increase(self._last)
+        self._share, self._next_share = share, next_share
+        self._old, self._new = Tally(), Tally()
+        for comparison in (self._errors, self._latency):
+            if comparison:
+                comparison.begin_step()
+
+    def warm_up_again(self) -> None:
+        """The new version has another new instance."""
+        self._warm_up.begin_again()
+
+    def take(self, second: int, old: Bucket, new: Bucket) -> Judgement:
+        """Take the closed buckets of a second.
+
+        Raises:
+            ValueError: the second is not after the last one.
+        """
+        if self._last is not None and second <= self._last:
+            raise ValueError(f"second {second} comes after second {self._last} was taken; take each once, in order")
+        self._last = second
+        old, new = _settled(old, self.terms), _settled(new, self.terms)
+        stands_still = self._watch.outage(second) is not None
+        self._warm_up.tick(second, has_requests=new.requests > 0, stands_still=stands_still)
+        self._compare(
+            Moment(
+                second,
+                old,
+                new,
+                self._baseline,
+                expected=self._watch.expected(self._baseline.error_rate),
+                is_warming=self._warm_up.left(second) > 0,
+                stands_still=stands_still,
+            )
+        )
+        self._watch.update(second, new.requests, new.errors, old.requests, old.errors, self._baseline.error_rate)
+        if self._watch.outage(second) is None:
+            self._baseline.learn(old)
+        self._recent.update(second, old.requests, new.requests)
+        self._old.update(old)
+        self._new.update(new)
+        return self._judgement(second)
+
+    def to_plain(self) -> Plain:
+        """The judge as plain values."""
+        failed = {check: asdict(verdict) for check, verdict in self._failed.items()}
+        return {"terms": self.terms.to_plain(), "failed": failed, **super().to_plain()}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Judge:
+        """The judge that `to_plain` gave.
+
+        Raises:
+            KeyError: some of it is missing.
+        """
+        judge = cls(Terms.from_plain(plain["terms"]))
+        judge.restore(plain)
+        judge._failed = {check: Verdict(**verdict) for check, verdict in plain["failed"].items()}
+        return judge
+
+    def _compare(self, moment: Moment) -> None:
+        if self._errors:
+            self._errors.update(moment)
+        if self._latency:
+            self._latency.update(moment, self._next_share)
+
+    def _judgement(self, second: int) -> Judgement:
+        comparisons = [comparison for comparison in (self._errors, self._latency) if comparison]
+        total = sum(comparison.weight for comparison in comparisons)
+        parts = {comparison.check: comparison.evidence / total for comparison in comparisons}
+        evidence = sum(parts.values()) if parts else 1.0
+        standing = self._standing(second, evidence)
+        bad = condemned(evidence, self._needed, parts)
+        verdicts = []
+        for comparison in comparisons:
+            check = comparison.check
+            verdict = self._failed.get(check) or comparison.verdict(standing, is_bad=check in bad)
+            if verdict.value == "FAIL":
+                self._failed[check] = verdict
+            verdicts.append(verdict)
+        return Judgement(second, evidence, self._needed, tuple(verdicts), standing.outage)
+
+    def _standing(self, second: int, evidence: float) -> Standing:
+        recent = self._recent
+        return Standing(
+            evidence=evidence,
+            needed=self._needed,
+            old=self._old.numbers(),
+            new=self._new.numbers(),
+            silence=self._silence(),
+            outage=self._watch.outage(second),
+            warming=self._warm_up.left(second),
+            share=self._share,
+            next_share=self._next_share,
+            rate=recent.rate,
+        )
+
+    def _silence(self) -> str:
+        """Why there is no traffic to judge by; empty when there is."""
+        recent, expected = self._recent, self._share * (self._recent.old + self._recent.new)
+        if not recent.old + recent.new:
+            return f"no requests in the last {WINDOW} s; send some, or wait"
+        if not recent.new and expected >= _EXPECTED:
+            return f"the new version got none of the last {recent.old:,} requests, and should have got {expected:,.0f}"
+        if not recent.old and self._share < 1:
+            return f"the old version got no requests in the last {WINDOW} s to compare with"
+        return ""
+
+
+def _settled(bucket: Bucket, terms: Terms) -> Bucket:
+    """The bucket with hung requests counted as errors, where they are not counted as slow."""
+    if terms.latency or not bucket.unanswered:
+        return bucket
+    return replace(bucket, errors=bucket.errors + bucket.unanswered, unanswered=0)

@@ -1,0 +1,83 @@
+"""On what terms a new version is judged: margins, certainty, patience.
+
+Owns the numbers that people set, in the judge's units, and how they follow from a rollout's checks.
+
+Units: rates from 0 to 1, seconds, bins (see `buckets`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from config.check import Check, ErrorRateCheck, LatencyCheck
+from controller.core.latency import shift_for
+
+#: How long a bucket waits for requests that are under way. When latency is judged, what takes longer is slow, and that
+#: is enough to know. When it is not, nobody else would notice a version that never answers: then it is an error.
+PATIENCE: Final = 2.0
+PATIENCE_FOR_ERRORS: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorTerms:
+    """Good is an error rate of at most `ratio` times the old version's plus `points`, and at most `limit`."""
+
+    check: str = "error-rate"
+    ratio: float = 1.25
+    points: float = 0.005
+    limit: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyTerms:
+    """Good is at most `shift` bins slower than the old version."""
+
+    check: str = "latency"
+    shift: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one rollout is judged by."""
+
+    errors: ErrorTerms | None = ErrorTerms()
+    latency: LatencyTerms | None = LatencyTerms()
+    alpha: float = 0.01
+    """The chance of ever rolling back a good version."""
+    bad_seconds: int | None = None
+    """How many separate bad seconds it takes to condemn a version. None: by how the old version's errors come."""
+
+    @classmethod
+    def of(cls, checks: Iterable[Check], alpha: float) -> Terms:
+        """The terms of a rollout; of several checks of one kind, the first one counts."""
+        errors = next((check for check in checks if isinstance(check, ErrorRateCheck)), None)
+        latency = next((check for check in checks if isinstance(check, LatencyCheck)), None)
+        return cls(
+            errors=ErrorTerms(errors.name, errors.worse_by.ratio, errors.worse_by.points / 100, errors.slo_max)
+            if errors
+            else None,
+            latency=LatencyTerms(latency.name, shift_for(latency.slower_by)) if latency else None,
+            alpha=alpha,
+        )
+
+    @property
+    def patience(self) -> float:
+        """How long a bucket waits for requests that are under way."""
+        return PATIENCE if self.latency else PATIENCE_FOR_ERRORS
+
+    def to_plain(self) -> dict[str, Any]:
+        """The terms as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Terms:
+        """The terms that `to_plain` gave."""
+        errors, latency = plain["errors"], plain["latency"]
+        return cls(
+            errors=ErrorTerms(**errors) if errors else None,
+            latency=LatencyTerms(**latency) if latency else None,
+            alpha=plain["alpha"],
+            bad_seconds=plain["bad_seconds"],
+        )

@@ -1,0 +1,46 @@
+"""New instances are cold at first.
+
+Owns the clock of the warm-up, and what counts meanwhile. Must not judge.
+
+1. For `WARM_UP` seconds from the first request of a new instance, what it does counts for nothing, except for the
+   evidence of a catastrophe: more than `CATASTROPHE` worse than the old version.
+2. The clock stands still while both versions fail.
+
+Units: seconds, rates from 0 to 1.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from controller.core.plain import Stateful
+
+WARM_UP: Final = 30
+CATASTROPHE: Final = 0.3
+CATASTROPHE_GAPS: Final = (0.3, 0.7)
+
+
+class WarmUp(Stateful):
+    """The clock of one version."""
+
+    STATE = ("_is_new", "_until")
+
+    def __init__(self) -> None:
+        self._is_new = True
+        self._until = 0
+
+    def begin_again(self) -> None:
+        """There is another new instance."""
+        self._is_new = True
+
+    def tick(self, second: int, *, has_requests: bool, stands_still: bool) -> None:
+        """A second has passed."""
+        if stands_still:
+            self._until += 1
+        elif self._is_new and has_requests:
+            self._is_new = False
+            self._until = second + WARM_UP
+
+    def left(self, second: int) -> int:
+        """How much of it is left in this second; 0 when it is over, or has not begun."""
+        return max(self._until - second, 0)
