@@ -26,7 +26,7 @@ from proxy.core.histogram import added, quantile
 KEPT: Final = 900  # seconds
 SHARE_WINDOW: Final = 60  # seconds over which the actual split is taken
 
-#: What the counters give of one second: started, done, failed, aborted, latency bins of what is done.
+#: What the counters give of one second: started, done, failed, aborted, latency bins of what is done and did not fail.
 Reading = tuple[int, int, int, int, Mapping[int, int]]
 
 
@@ -55,7 +55,7 @@ class Second:
 
     @property
     def bins(self) -> dict[int, int]:
-        """The latency histogram of what is done."""
+        """The latency histogram of what is done and did not fail."""
         numbers = array("I", self.packed)
         return dict(zip(numbers[::2], numbers[1::2], strict=True))
 

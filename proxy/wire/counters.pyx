@@ -127,7 +127,7 @@ cdef class Slab:
         return in_flight, marks
 
     def read_second(self, int slot, uint64_t second):
-        """(started, done, failed, aborted, sparse bins of what ended) of one second, or None when there is nothing."""
+        """(started, done, failed, aborted, sparse bins of what did not fail) of one second, or None when there is nothing."""
         self._check(slot, self.versions)
         cdef Second* b = &self.version(slot).seconds[second % SECONDS]
         cdef int i
@@ -223,10 +223,11 @@ cdef void attempt_ended(VersionBlock* version, EndpointBlock* endpoint, int outc
     if bucket.second != second:
         return
     bucket.done += 1
-    bucket.bins[bin_of(now_ns - began_ns)] += 1
     if FIRST_FAILURE <= outcome <= LAST_FAILURE:
-        bucket.failed += 1
-    elif outcome == ABORTED:
+        bucket.failed += 1  # and has no latency: a version that fails fast is not a fast one
+        return
+    bucket.bins[bin_of(now_ns - began_ns)] += 1
+    if outcome == ABORTED:
         bucket.aborted += 1
 
 
