@@ -239,7 +239,7 @@ class SecondView(Closed):
     aborted: int
     in_flight: int
     bins: dict[str, int]
-    """How many were done without failing within each latency bin, by index into `bin_lower_bounds_seconds`, where any."""
+    """How many were done without failing within each latency bin, by index into `bin_lower_bounds_seconds`."""
 
 
 class VersionStatsView(Closed):
