@@ -145,6 +145,8 @@ cdef class Asking(Request):
                 self._count_unavailable(now)
                 return self.answer_fault(QUEUE_FULL)
             endpoint.waiting.append(self)
+            if not self.request_done:
+                self.client.pause()  # the deadline is that of the wait, not that of the body
             self.client.deadline(self._until(now, self.service.wait))
             return 0
         return self._claim(now)
@@ -158,6 +160,9 @@ cdef class Asking(Request):
 
     cdef int endpoint_free(self) except -1:
         self._await_body()
+        if not self.endpoint.up:
+            self.version.refresh()
+            return self._attempt()
         return self._claim(monotonic())
 
     cdef int _claim(self, int64_t now) except -1:

@@ -108,6 +108,7 @@ cdef class Plane:
 
     def apply(self, snapshot) -> None:
         """Serve from this snapshot. Raises before anything changes when it does not fit together."""
+        endpoints = list(self.endpoints.values())
         index = {service.name: i for i, service in enumerate(snapshot.services)}
         router = Router(snapshot.routes, index)
         before = {service.name: service for service in self.services}
@@ -119,9 +120,11 @@ cdef class Plane:
         current = set().union(*map(_slots, snapshot.services))
         for slot in [slot for slot in self.endpoints if slot not in current]:
             self._retire(self.endpoints.pop(slot))
+        _dismiss(endpoints)
 
     def replace(self, int64_t generation, services) -> None:
         """Take new values of some services of the snapshot in force. Raises KeyError for an unknown one."""
+        endpoints = list(self.endpoints.values())
         for spec in services:
             at = self.service_index[spec.name]
             old = _slots(self.services[at].spec)
@@ -129,6 +132,7 @@ cdef class Plane:
             for slot in old - _slots(spec):
                 self._retire(self.endpoints.pop(slot))
         self.generation = generation
+        _dismiss(endpoints)
 
     def _service(self, spec, before):
         versions = [
@@ -173,6 +177,14 @@ cdef class Plane:
         """Show how many access log lines were dropped; what an earlier process of this slab dropped stays in."""
         self.slab.block.log_dropped += lines - self.dropped
         self.dropped = lines
+
+
+def _dismiss(list endpoints):
+    """Let those that wait at endpoints which take nothing new go elsewhere; a snapshot is in force by now."""
+    cdef Endpoint endpoint
+    for endpoint in endpoints:
+        if not endpoint.up:
+            endpoint.dismiss()
 
 
 def _slots(spec):

@@ -178,6 +178,11 @@ cdef class Endpoint:
         if not self.up:
             self.close_idle()
 
+    def dismiss(self) -> None:
+        """It takes nothing new: who waits here looks elsewhere."""
+        while self.waiting:
+            (<Taker> self.waiting.popleft()).endpoint_free()
+
     def _resolve(self, sockets):
         cdef int n = len(sockets)
         cdef int used = 0

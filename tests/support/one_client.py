@@ -6,6 +6,7 @@ Reads Content-Length and chunked bodies, and is not strict: what is on the wire 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -63,6 +64,12 @@ class Client:
         """Send a request and wait for its response."""
         self.send(target, method, body, **fields)
         return await self.receive()
+
+    def reset(self) -> None:
+        """End it with RST."""
+        end = self.writer.get_extra_info("socket")
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.writer.transport.abort()
 
     async def close(self) -> None:
         """End it."""
