@@ -127,4 +127,6 @@ def _load(path: str) -> "Config":
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, dict):  # weights, as `serinus split` takes them
+        return " ".join(f"{version}={weight:g}" for version, weight in value.items())
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -137,7 +137,7 @@ def test_watch_in_a_pipe_prints_one_status_after_the_other(ask: Run):
 
 def test_diff_shows_what_is_live_and_what_the_file_says(ask: Run):
     assert ask("config", "diff").stdout == (
-        'services.shop.split: {"stable": 90, "canary": 10} is live, {"stable": 99, "canary": 1} in the file\n'
+        "services.shop.split: stable=90 canary=10 is live, stable=99 canary=1 in the file\n"
         "  generation 7 by alice: looks good\n"
     )
 

@@ -133,6 +133,18 @@ class WholeProxy:
         """Status and body of one request on a connection of its own."""
         return ask(self.address, path, method, **headers)
 
+    def serinus(self, *arguments: str) -> tuple[int, str]:
+        """Call the command line for this proxy; its exit code and all that it printed."""
+        called = subprocess.run(
+            [sys.executable, "-P", "-m", "cli", *arguments],
+            env={**os.environ, "SERINUS_ADMIN": self.admin_address},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=_DEADLINE,
+        )
+        return called.returncode, called.stdout.decode()
+
     def metrics(self) -> Samples:
         """Every sample of /metrics by its name and labels, as `name{label=value,...}` with sorted labels."""
         host, _, port = self.admin_address.rpartition(":")
