@@ -15,6 +15,7 @@ cdef class Client(Downstream):
     cdef int64_t linger_left
     cdef bint working                # inside _take
     cdef bint skipped                # one empty line before a request was skipped
+    cdef bint begun                  # a head has begun and its deadline is set
     cdef bint served                 # it has had an answer
     cdef bint ended                  # the client sends nothing more
     cdef bint closing                # closes once all is sent
@@ -25,6 +26,7 @@ cdef class Client(Downstream):
     cdef size_t _head(self, unsigned char* p, size_t n) except? 0xffffffff
     cdef int _hold(self, const unsigned char* rest, size_t n) except -1
     cdef int _take_held(self) except -1
+    cdef void _await_next(self, int64_t now) noexcept
     cdef int _go_on(self) except -1
     cdef int _end(self, bint linger) except -1
     cdef Exchange _exchange(self)

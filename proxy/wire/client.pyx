@@ -93,6 +93,7 @@ cdef class Client(Downstream):
                 elif self.closing:
                     return self._end(self.lingering)
                 else:
+                    self._await_next(monotonic())
                     self._go_on()
         if self.fd >= 0 and events & ~EPOLLOUT and self.interest & EPOLLIN:
             self._read()
@@ -119,7 +120,7 @@ cdef class Client(Downstream):
             if self.linger_left < 0:
                 self.close()
             return 0
-        if n < 0 or self.lingering:
+        if n < 0 or self.lingering and self.pending_end == 0:
             return self.hung_up()
         if n == 0:
             self.ended = True
@@ -157,7 +158,7 @@ cdef class Client(Downstream):
                 elif self.discard:
                     used = n if n < self.discard else <size_t> self.discard
                     self.discard -= used
-                    self.deadline(monotonic() + (self.plane.body_timeout if self.discard else self.plane.keepalive_timeout))
+                    self._await_next(monotonic())
                 elif self.pending_end:
                     self.pause()
                     self._hold(p, n)
@@ -186,11 +187,13 @@ cdef class Client(Downstream):
         answer = scan_request(p, n, &self.plane.limits, &self.plane.head)
         now = monotonic()
         if answer == MORE:
-            if self.held_size == 0 and self.served:
+            if self.served and not self.begun:
                 self.deadline(now + self.plane.head_timeout)
+            self.begun = True
             self._hold(p, n)
             return 0
         self.exchange = self._exchange()
+        self.begun = False
         self.deadline(0)
         if answer != COMPLETE:
             self.exchange.refuse(self, answer, now)
@@ -239,17 +242,25 @@ cdef class Client(Downstream):
             if not keep or self.ended:
                 self.closing = True
                 self.lingering = linger or self.held_size
+                self.linger_left = LINGER_BYTES
                 self.deadline(monotonic() + self.plane.write_timeout)
                 if self.pending_end == 0:
                     self._end(self.lingering)
             else:
                 self.discard = exchange.request_left if not exchange.request_done else 0
-                self.deadline(monotonic() + (self.plane.body_timeout if self.discard else self.plane.keepalive_timeout))
+                self._await_next(monotonic())
                 if self.pending_end == 0 and not self.working:
                     self._go_on()
         if len(self.plane.spare) < SPARE_MOST:
             self.plane.spare.append(exchange)
         return 0
+
+    cdef void _await_next(self, int64_t now) noexcept:
+        """The client's turn: to take what is pending, to send the rest of a body that nobody wants, or to ask again."""
+        if self.pending_end:
+            self.deadline(now + self.plane.write_timeout)
+        else:
+            self.deadline(now + (self.plane.body_timeout if self.discard else self.plane.keepalive_timeout))
 
     cdef int _go_on(self) except -1:
         """All is sent: the next request, which may be here already."""
@@ -268,7 +279,6 @@ cdef class Client(Downstream):
             return 0
         self.end_sending()
         self.lingering = True
-        self.linger_left = LINGER_BYTES
         self.held_size = 0
         self.deadline(monotonic() + LINGER_NS)
         self.resume()
@@ -277,10 +287,14 @@ cdef class Client(Downstream):
     cdef int expired(self, int64_t now) except -1:
         if self.exchange is not None:
             return self.exchange.client_expired(now)
-        if self.closing or self.pending_end or self.held_size == 0:
+        if self.pending_end:
+            self.reset()  # it must not take what it got for a whole answer
+            return 0
+        if self.closing or self.held_size == 0:
             self.close()
             return 0
         self.held_size = 0
+        self.begun = False
         self.exchange = self._exchange()
         return self.exchange.refuse(self, HEAD_TIMEOUT, now)
 

@@ -22,10 +22,6 @@ VERSION_SLOTS = range(4)
 ENDPOINT_SLOTS = range(8)
 
 
-# Where a worker listens, beside IPv4.
-Addresses = dict[socket.AddressFamily, Any]
-
-
 @dataclass(frozen=True)
 class Counts:
     """What was counted: requests by status, the words of what went wrong, attempts by outcome."""
@@ -46,9 +42,9 @@ def eventually(condition: Callable[[], object]) -> None:
 class Stage:
     """One scene: `client()` on one side, `upstream` on the other. Settings and the service may be changed within it."""
 
-    def __init__(self, worker: OneWorker, addresses: Addresses, path: Path, errors: IO[str]) -> None:
+    def __init__(self, worker: OneWorker, addresses: dict[str, Any], path: Path, errors: IO[str]) -> None:
         self.worker = worker
-        self._addresses = {socket.AF_INET: worker.address, **addresses}
+        self._addresses = {"ipv4": worker.address, **addresses}
         self._path = path
         self._errors = errors
         self._clients: list[Peer] = []
@@ -79,17 +75,17 @@ class Stage:
 
     # The scene
 
-    def client(self, *, unix: bool = False, source: str = "127.0.0.1", receive_buffer: int = 0) -> Peer:
-        """A new connection to the worker."""
-        family = socket.AF_UNIX if unix else socket.AF_INET6 if ":" in source else socket.AF_INET
-        sock = socket.socket(family)
+    def client(self, *, unix: bool = False, narrow: bool = False, source: str = "127.0.0.1") -> Peer:
+        """A new connection to the worker. `narrow`: hardly anything fits between the two."""
+        sock = socket.socket(socket.AF_UNIX if unix else socket.AF_INET6 if ":" in source else socket.AF_INET)
         self._clients.append(Peer(sock))
-        if receive_buffer:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if narrow:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         if not unix:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.bind((source, 0))
-        sock.connect(self._addresses[family])
+        listener = "unix" if unix else "narrow" if narrow else "ipv6" if ":" in source else "ipv4"
+        sock.connect(self._addresses[listener])
         return self._clients[-1]
 
     def ask(self, request: bytes, client: Peer | None = None) -> tuple[Peer, Peer, Message]:
@@ -128,6 +124,11 @@ class Stage:
     def connects(self) -> int:
         """Connections made to endpoints so far."""
         return sum(self.worker.slab.read_endpoint(slot)["connects"] for slot in ENDPOINT_SLOTS)
+
+    def attempts(self, outcome: str) -> int:
+        """Attempts of this scene that have ended so until now."""
+        number = Outcome[outcome.upper()]
+        return self._totals()[2].get(number, 0) - self._before[2].get(number, 0)
 
     def gauges(self) -> dict[str, int]:
         """What must be zero when nobody is connected."""

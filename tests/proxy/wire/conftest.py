@@ -3,27 +3,32 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.one_worker import OneWorker, one_worker, service
 from tests.support.peers import listen_at
-from tests.support.stage import Addresses, Stage
+from tests.support.stage import Stage
 
-Shared = tuple[OneWorker, Addresses, Path]
+Shared = tuple[OneWorker, dict[str, Any], Path]
 
 
 @pytest.fixture(scope="module")
 def shared_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    """A worker that listens on IPv4, IPv6 and a unix socket, where it does so, and the file of its complaints."""
+    """A worker, where it listens beside its usual address, and the file of its complaints."""
     folder = tmp_path_factory.mktemp("worker")
     with (
         socket.create_server(("::1", 0), family=socket.AF_INET6) as v6,
+        socket.create_server(("127.0.0.1", 0)) as narrow,
         listen_at(folder / "listener") as unix,
         (folder / "errors").open("w") as errors,
-        one_worker(service([[1]]), also=(v6, unix), errors=errors) as worker,
+        one_worker(service([[1]]), also=(v6, narrow, unix), errors=errors) as worker,
     ):
-        yield worker, {v6.family: v6.getsockname(), unix.family: unix.getsockname()}, folder / "errors"
+        # What is accepted inherits it: an answer that the client does not read waits in the worker.
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        addresses = {"ipv6": v6.getsockname(), "narrow": narrow.getsockname(), "unix": unix.getsockname()}
+        yield worker, addresses, folder / "errors"
 
 
 @pytest.fixture
