@@ -1,0 +1,52 @@
+"""What the controller does to the world: imperative, each of them safe to do again.
+
+Owns their shapes. Must not perform them (`controller.act`).
+
+1. An action on a service is done on every proxy, each with the generation that was seen of it.
+2. Doing an action a second time changes nothing more: the same split, the same state, the same run of a hook.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from controller.core.model import Split
+
+
+@dataclass(frozen=True, slots=True)
+class SetSplit:
+    """Deal the requests of a service so. `deal_anew` gives the users a new salt."""
+
+    split: Split
+    deal_anew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureEndpoint:
+    """Have an endpoint in a version, in this state."""
+
+    version: str
+    address: str
+    state: Literal["up", "drain", "down"]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveEndpoint:
+    """Have no such endpoint in a version; it is idle."""
+
+    version: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunDeploy:
+    """Put a version on an endpoint by the deploy hook; `run` is the number of this run within its rollout."""
+
+    run: int
+    address: str
+    version: str
+    previous: str
+
+
+Action: TypeAlias = SetSplit | EnsureEndpoint | RemoveEndpoint | RunDeploy
