@@ -52,6 +52,7 @@ cdef class Socket:
     cdef Poller poller
     cdef int fd                      # -1: closed
     cdef uint32_t interest
+    cdef bint quiet                  # nothing should come: what does is looked at before anything else is served
     cdef bint muted                  # out of the poller until `want`
     cdef unsigned char* pending      # bytes that the kernel did not take yet
     cdef size_t pending_at

@@ -11,8 +11,9 @@ Rules:
 1. Level-triggered; whoever is called reads once and may be called again.
 2. One deadline a socket, in a table that is looked through every TICK: setting one is a store.
 3. A socket whose callback raises is closed, and the loop goes on: one exchange must not end the others.
-4. A descriptor may be closed and used again within one batch of events: `lives` tells the events apart.
-5. Unsent bytes are kept, at most what one event produced; their source pauses until they are gone.
+4. Sockets on which nothing should come (`quiet`) are served first: nobody is given one on which something did.
+5. A descriptor may be closed and used again within one batch of events: `lives` tells the events apart.
+6. Unsent bytes are kept, at most what one event produced; their source pauses until they are gone.
 """
 
 import logging
@@ -134,6 +135,10 @@ cdef class Poller:
                     raise OSError(errno, "epoll_wait")
                 PyErr_CheckSignals()
                 n = 0
+            for i in range(n):
+                owner = self.sockets[<uint32_t> events[i].data.u64]
+                if isinstance(owner, Socket) and (<Socket> owner).quiet:
+                    self._serve(<Socket> owner, events[i].events)
             for i in range(n):
                 fd = <uint32_t> events[i].data.u64
                 if <uint32_t> (events[i].data.u64 >> 32) != self.lives[fd]:

@@ -212,6 +212,7 @@ cdef class Endpoint:
         if self.idle:
             upstream = <Upstream> self.idle.pop()
             upstream.state = BUSY
+            upstream.quiet = False
             upstream.taker = taker
             upstream.deadline(0)
             self.latest = upstream
@@ -250,6 +251,7 @@ cdef class Endpoint:
             return
         upstream.taker = None
         upstream.state = IDLE
+        upstream.quiet = True
         upstream.reused = True
         if policy.keepalive:
             upstream.deadline(monotonic() + policy.keepalive)

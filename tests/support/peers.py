@@ -73,6 +73,13 @@ class Peer:
                     time.sleep(0)
         return self
 
+    def send_until_full(self, text: bytes) -> int:
+        """Send this again and again until nobody takes any more; the number of bytes."""
+        sent = 0
+        while select.select([], [self.sock], [], 0.2)[1]:
+            sent += self.sock.send(text)
+        return sent
+
     def end_sending(self) -> None:
         self.sock.shutdown(socket.SHUT_WR)
 
