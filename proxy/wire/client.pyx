@@ -55,8 +55,7 @@ cdef class Client(Downstream):
         try:
             self.open(plane.poller, fd, EPOLLIN)
         except OSError:
-            self._forget()
-            os.close(fd)
+            self._forget()  # the descriptor is closed with this object
             return 0
         self.deadline(monotonic() + plane.head_timeout)
         return 0
@@ -72,12 +71,11 @@ cdef class Client(Downstream):
     def _forget(self):
         self.plane.clients -= 1
         self.plane.slab.block.connections -= 1
-        if self.peer in self.plane.peers:
-            left = self.plane.peers[self.peer] - 1
-            if left:
-                self.plane.peers[self.peer] = left
-            else:
-                del self.plane.peers[self.peer]
+        left = self.plane.peers[self.peer] - 1
+        if left:
+            self.plane.peers[self.peer] = left
+        else:
+            del self.plane.peers[self.peer]
 
     # Reading
 
@@ -364,10 +362,9 @@ cdef class Listener(Socket):
         """Count the connection if the limits allow it, else tell it why not and close it."""
         cdef Plane plane = self.plane
         if plane.clients < plane.max_clients:
-            if not plane.max_per_peer:
-                return 1
-            if plane.peers.get(peer, 0) < plane.max_per_peer:
-                plane.peers[peer] = plane.peers.get(peer, 0) + 1
+            count = plane.peers.get(peer, 0)
+            if not plane.max_per_peer or count < plane.max_per_peer:
+                plane.peers[peer] = count + 1  # also without a limit: one may be set while this connection lives
                 return 1
         plane.slab.block.refused += 1
         try:

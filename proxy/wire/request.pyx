@@ -243,6 +243,7 @@ cdef class Request(Taker):
                 self.answer_fault(BAD_BODY)
                 return n
             if self.service.body_limit and self.request_bytes > <uint64_t> self.service.body_limit:
+                self.closing = True
                 self.answer_fault(BODY_TOO_LARGE)
                 return n
             if size:
