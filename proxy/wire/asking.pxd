@@ -10,7 +10,8 @@ cdef class Asking(Request):
     cdef int _connect_afresh(self, int64_t now) except -1
     cdef int _await_connection(self, int answer, int64_t now) except -1
     cdef int _send(self, int64_t now) except -1
-    cdef bint _may_retry(self, int outcome) noexcept
+    cdef bint _may_retry(self, int outcome) except -1
+    cdef bint _has_other_endpoint(self) except -1
     cdef int _end_attempt(self, int outcome, int64_t now) except -1
     cdef int fail(self, int reason, int outcome) except -1
     cdef int _answer_options(self) except -1

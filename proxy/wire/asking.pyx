@@ -188,6 +188,7 @@ cdef class Asking(Request):
         if self.upstream is not None:
             self.endpoint.discard(self.upstream)
             self.upstream = None
+        self.request_dropped = False
         self.stage = WAITING
         return self._await_connection(self.endpoint.connect(self), now)
 
@@ -243,12 +244,23 @@ cdef class Asking(Request):
             self._await_answer(monotonic())
         return 0
 
-    cdef bint _may_retry(self, int outcome) noexcept:
-        if self.stage >= ANSWERING or self.websocket or self.interims:
+    cdef bint _may_retry(self, int outcome) except -1:
+        if self.stage >= ANSWERING or self.interims:
             return False
         if self.retries >= self.service.retry_attempts or self.service.tokens < 1 or not self.service.retry_on >> outcome & 1:
             return False
-        return outcome == CONNECT_ERROR or self._is_idempotent() and self.replayable
+        if outcome != CONNECT_ERROR and (self.websocket or not self.replayable or not self._is_idempotent()):
+            return False
+        return self._has_other_endpoint()
+
+    cdef bint _has_other_endpoint(self) except -1:
+        cdef Version other
+        if self.version.has_other(self.endpoint):
+            return True
+        if not self.service.fallback_on_error or self.service.fallback < 0:
+            return False
+        other = <Version> self.service.versions[self.service.fallback]
+        return other is not self.version and other.has_other(self.endpoint)
 
     cdef int _end_attempt(self, int outcome, int64_t now) except -1:
         """Count the attempt; its endpoint has room for the next."""
@@ -278,6 +290,7 @@ cdef class Asking(Request):
             self.service.tokens -= 1
             self.version.block.retries += 1
             self.avoid = self.endpoint
+            self.request_dropped = False
             self.stage = WAITING
             return self._attempt()
         return self.answer_fault(reason)

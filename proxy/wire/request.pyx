@@ -299,6 +299,7 @@ cdef class Request(Taker):
                 self.client.pause()
             return self._append(parts, count)
         if self.request_dropped or self.upstream is None:
+            self.replayable = False
             return 0
         if self.replayable:
             for i in range(count):

@@ -24,6 +24,7 @@ cdef class Version(Policy):
     cdef double eject_most
     cdef double panic
     cdef Endpoint pick(self, Endpoint avoid, uint64_t key, int64_t now)
+    cdef bint has_other(self, Endpoint than)
     cdef Endpoint _pick(self, Endpoint avoid, uint64_t key, int64_t now)
     cdef bint _is_due(self, Endpoint endpoint, int64_t now)
     cdef Endpoint _on_ring(self, Endpoint avoid, uint64_t key)

@@ -101,6 +101,11 @@ cdef class Version(Policy):
                 chosen = other
         return chosen
 
+    cdef bint has_other(self, Endpoint than):
+        """Is there a usable endpoint besides this one? Exchanges ask this long after their snapshot was the newest."""
+        self.refresh()
+        return len(self.usable) > 1 or len(self.usable) == 1 and self.usable[0] is not than
+
     cdef Endpoint _pick(self, Endpoint avoid, uint64_t key, int64_t now):
         cdef list usable = self.usable
         cdef int n = len(usable)

@@ -43,12 +43,12 @@ class Client:
         head = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items())
         self.writer.write(head.encode() + b"\r\n" + body)
 
-    async def receive(self) -> Answer:
-        """The next response. Raises IncompleteReadError or ConnectionResetError where the connection ends first."""
+    async def receive(self, method: str = "GET") -> Answer:
+        """The next response, to a request with this method. Raises where the connection ends first."""
         head = await self.reader.readuntil(b"\r\n\r\n")
         line, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in lines)}
-        return Answer(int(line.split(" ")[1]), headers, await self._body(headers))
+        return Answer(int(line.split(" ")[1]), headers, b"" if method == "HEAD" else await self._body(headers))
 
     async def _body(self, headers: dict[str, str]) -> bytes:
         if headers.get("transfer-encoding") != "chunked":
@@ -63,7 +63,7 @@ class Client:
     async def ask(self, target: str = "/", method: str = "GET", body: bytes = b"", **fields: str) -> Answer:
         """Send a request and wait for its response."""
         self.send(target, method, body, **fields)
-        return await self.receive()
+        return await self.receive(method)
 
     def reset(self) -> None:
         """End it with RST."""
