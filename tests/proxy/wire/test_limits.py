@@ -94,17 +94,7 @@ def test_response_heads_are_limited_too(stage: Stage) -> None:
 # Bodies
 
 
-@pytest.mark.parametrize(
-    "text", [POST + b"Content-Length: 2
-
-ok", CHUNKED + b"1
-o
-1
-k
-0
-
-"]
-)
+@pytest.mark.parametrize("text", [POST + b"Content-Length: 2\r\n\r\nok", CHUNKED + b"1\r\no\r\n1\r\nk\r\n0\r\n\r\n"])
 def test_a_body_of_the_limit_passes(stage: Stage, text: bytes) -> None:
     stage.serve(body_limit=2)
 
