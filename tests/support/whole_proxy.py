@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -44,7 +44,14 @@ def wait_until(condition: Callable[[], object], what: str = "") -> None:
 class WholeProxy:
     """A running proxy. `folder` holds its file, its log and, unless the file says otherwise, its state."""
 
-    def __init__(self, folder: Path, tree: Mapping[str, Any], environ: Mapping[str, str], **popen: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tree: Mapping[str, Any],
+        environ: Mapping[str, str],
+        starter: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
+    ) -> None:
         self.folder = folder
         self.path = folder / "serinus.yaml"
         self._mark = uuid.uuid4().hex
@@ -52,12 +59,12 @@ class WholeProxy:
         self._log = folder / f"log-{self._mark}"
         with self._log.open("wb") as log:
             self.program = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cli", "proxy", "-c", str(self.path)],
+                [*starter, sys.executable, "-P", "-m", "cli", "proxy", "-c", str(self.path)],
                 env={**os.environ, **environ, _MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                **popen,
+                pass_fds=pass_fds,
             )
 
     def write(self, tree: Mapping[str, Any]) -> None:
@@ -183,16 +190,20 @@ class WholeProxy:
 
 @contextmanager
 def whole_proxy(
-    folder: Path, tree: Mapping[str, Any], *, environ: Mapping[str, str] | None = None, ready: bool = True, **popen: Any
+    folder: Path,
+    tree: Mapping[str, Any],
+    *,
+    environ: Mapping[str, str] | None = None,
+    starter: Sequence[str] = (),
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[WholeProxy]:
-    """Run a proxy for the length of the block; SIGTERM ends it then, unless the test has. `ready`: wait until it is.
+    """Run a proxy for the length of the block; it is ready then. `starter` is a command that starts it in its place.
 
-    Whoever ends it, it has to end well, and leave no process behind.
+    SIGTERM ends it, unless the test has. Whoever ends it, it has to end well, and leave no process behind.
     """
-    proxy = WholeProxy(folder, tree, environ or {}, **popen)
+    proxy = WholeProxy(folder, tree, environ or {}, starter, pass_fds)
     try:
-        if ready:
-            proxy.wait_until_ready()
+        proxy.wait_until_ready()
         yield proxy
         if proxy.program.poll() is None:
             assert proxy.end() == 0
