@@ -68,10 +68,12 @@ class OneWorker:
 
     def hear(self, kind: str) -> Message:
         """The next message of this kind; others are passed over."""
+        received = b""  # the last read may have brought more than one message
         while True:
-            for message in self._decoder.feed(self._near.recv(65536) or _gone()):
+            for message in self._decoder.feed(received):
                 if message.kind == kind:
                     return message
+            received = self._near.recv(65536) or _gone()
 
     def say(self, kind: Any, payload: object = None) -> str | None:
         """Tell the worker something; returns its error, None when it did it."""
