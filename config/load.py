@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from config.admin import Authorized
 from config.environment import substitute
 from config.files import parse_token, read_secret
 from config.model import Config, Route, Service, ServiceLimits, ServiceTimeouts
@@ -19,6 +20,7 @@ from config.tree import Document
 from config.yaml12 import MAX_BYTES, read
 
 T = TypeVar("T", ServiceTimeouts, ServiceLimits)
+A = TypeVar("A", bound=Authorized)
 
 
 def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
@@ -93,10 +95,17 @@ def _completed(config: Config) -> Config:
     }
     if len(config.services) == 1 and "routes" not in config.model_fields_set:
         changes["routes"] = (Route(service=next(iter(config.services))),)
-    if config.admin.token_file is not None:
-        token = parse_token(read_secret(config.admin.token_file))
-        changes["admin"] = config.admin.model_copy(update={"token": token})
+    proxies = tuple(_with_token(proxy) for proxy in config.controller.proxies)
+    changes["admin"] = _with_token(config.admin)
+    changes["controller"] = _with_token(config.controller).model_copy(update={"proxies": proxies})
     return config.model_copy(update=changes)
+
+
+def _with_token(part: A) -> A:
+    """Return the part with the token that its file holds."""
+    if part.token_file is None:
+        return part
+    return part.model_copy(update={"token": parse_token(read_secret(part.token_file))})
 
 
 def _with_globals(service: Service, config: Config) -> Service:

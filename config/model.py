@@ -13,7 +13,9 @@ from typing import Annotated, Final, Literal, Self, get_args
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from config.address import EndpointAddress, InheritedSocket, ListenAddress, TcpAddress, UnixAddress
-from config.files import FilePath, LogOutput, ReadableFile, Token, TokenFile
+from config.admin import Admin
+from config.controller import Controller, FreezeWindow, LedProxy, Notification
+from config.files import FilePath, LogOutput, ReadableFile
 from config.keys import KeySource
 from config.quantities import Count, Duration, DurationOrOff, HeadSize, PositiveCount, StatusRange
 from config.rollout import (
@@ -49,17 +51,21 @@ __all__ = [
     "Breaker",
     "CanaryRollout",
     "Config",
+    "Controller",
     "Drain",
     "Ejection",
     "EndpointAddress",
+    "FreezeWindow",
     "Health",
     "InheritedSocket",
     "KeySource",
+    "LedProxy",
     "Limits",
     "ListenAddress",
     "Listener",
     "Match",
     "Metrics",
+    "Notification",
     "Pool",
     "Retries",
     "RollingRollout",
@@ -151,27 +157,6 @@ class Listener(Value):
     """Not served by this version: terminate TLS in front of the proxy."""
 
 
-class Admin(Value):
-    """The admin API. Without a token it listens on addresses of this machine only."""
-
-    address: ListenOn = TcpAddress("127.0.0.1", 9900)
-    """host:port, [v6]:port, unix:/path or fd@N."""
-    token: Token | None = None
-    """The bearer token that every call needs. Better in a file of its own: token_file."""
-    token_file: TokenFile | None = None
-    """The file that holds the token."""
-
-    @model_validator(mode="after")
-    def _safe(self) -> Self:
-        if self.token is not None and self.token_file is not None:
-            raise ValueError("takes either token or token_file, not both")
-        if not (self.address.is_local or self.token or self.token_file):
-            raise ValueError(
-                f"others can reach {self.address}, so a token is needed: set token_file, or listen on 127.0.0.1"
-            )
-        return self
-
-
 class Limits(ServiceLimits):
     """What a client or an endpoint may send, and how much at a time."""
 
@@ -258,6 +243,8 @@ class Config(Value):
     """How new versions are rolled out, by name of the service."""
     admin: Admin = Admin()
     """The admin API."""
+    controller: Controller = Controller()
+    """The controller of rollouts, a program of its own."""
     workers: Workers = "auto"
     """Processes that share the listening ports; auto: one per core."""
     state_dir: Annotated[FilePath, Field(validate_default=True)] = Path("state")

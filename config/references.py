@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from config.address import TcpAddress, parse_endpoint_address, parse_listen_address
 from config.check import default_check_name
-from config.model import Admin
+from config.model import Admin, Controller
 from config.problems import Complaint, Path, nearest
 from config.route import Match
 from config.values import is_off
@@ -37,8 +37,9 @@ def check_references(tree: Mapping[str, object]) -> Complaints:
 def _check_listeners(tree: Mapping[str, object]) -> Complaints:
     """An address listens once; port 0 is a new port each time."""
     admin = _mapping(tree.get("admin")).get("address", str(Admin().address))
+    controller = _mapping(tree.get("controller")).get("address", str(Controller().address))
     listeners = [_mapping(listener).get("address") for listener in _list(tree.get("listen"))]
-    places: list[tuple[Path, object]] = [(("admin", "address"), admin)]
+    places: list[tuple[Path, object]] = [(("admin", "address"), admin), (("controller", "address"), controller)]
     places += [(("listen", index, "address"), address) for index, address in enumerate(listeners)]
     taken = [(path, address) for path, address in _parsed(places, parse_listen_address) if not _is_any_port(address)]
     yield from _check_unique(taken, "{} is listened on already")

@@ -40,8 +40,7 @@ for _tag, _pattern in {"null": NULL, "bool": BOOL, "int": INT, "float": FLOAT, "
 
 def plain(config: Config) -> dict[str, Any]:
     """Return the configuration as plain values, as a file would say them."""
-    hidden = {"admin": {"token"}} if config.admin.token_file else None
-    presentable = _presentable(config.model_dump(by_alias=True, exclude=hidden))
+    presentable = _presentable(config.model_dump(by_alias=True))
     assert isinstance(presentable, dict)
     return presentable
 
@@ -63,7 +62,8 @@ def _presentable(value: object) -> object:
         case str():
             return escape(value)
         case dict():
-            return {key: _presentable(item) for key, item in value.items() if item is not None}
+            hidden = {"token"} if value.get("token_file") else set()
+            return {key: _presentable(item) for key, item in value.items() if item is not None and key not in hidden}
         case list() | tuple():
             return [_presentable(item) for item in value]
         case _:

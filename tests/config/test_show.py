@@ -14,8 +14,8 @@ from tests.config.loading import HEAD, ONE, SHOP, config_of
 def test_every_default_is_shown_in_the_words_of_a_file():
     shown = plain(config_of(HEAD + SHOP))
     assert list(shown) == [
-        *("listen", "services", "routes", "rollouts", "admin", "workers", "state_dir", "access_log", "limits"),
-        *("timeouts", "trusted_proxies", "drain_timeout", "metrics"),
+        *("listen", "services", "routes", "rollouts", "admin", "controller", "workers", "state_dir", "access_log"),
+        *("limits", "timeouts", "trusted_proxies", "drain_timeout", "metrics"),
     ]
     assert shown["listen"] == [{"address": "127.0.0.1:8080"}]
     assert shown["routes"] == [{"match": {}, "service": "shop"}]
