@@ -64,6 +64,7 @@ cdef class Endpoint:
     cdef int left(self) except -1
     cdef void note(self, bint failed, int64_t now)
     cdef void settle(self, int64_t now)
+    cdef void pardon(self)
 
 # What the newest version that an endpoint belongs to says about it.
 cdef class Policy:

@@ -291,10 +291,14 @@ cdef class Endpoint:
     cdef void settle(self, int64_t now):
         """Let an ejected endpoint back when its time is over."""
         if self.ejected_until and now >= self.ejected_until:
-            self.ejected_until = 0
-            self.failures = 0
-            self.block.ejected = 0
+            self.pardon()
             self.policy.refresh()
+
+    cdef void pardon(self):
+        """It is not ejected any more; whoever calls this makes the policies look again."""
+        self.ejected_until = 0
+        self.failures = 0
+        self.block.ejected = 0
 
 
 cdef class Policy:

@@ -57,6 +57,8 @@ cdef class Version(Policy):
             self.panic = service.ejection.panic
         for endpoint in endpoints:
             endpoint.policy = self
+            if service.ejection is None and endpoint.ejected_until:
+                endpoint.pardon()
         if self.balance == BY_HASH:
             self.ring = sorted(
                 ((siphash(b"serinus endpoint", name, len(name)), endpoint)
