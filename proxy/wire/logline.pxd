@@ -23,5 +23,5 @@ cdef class Lines(Record):
 
 cdef class JsonLines(Lines):
     cdef int _text(self, bytes text) except -1
-    cdef int _part(self, Exchange exchange, int at) except -1
+    cdef int _part(self, Exchange exchange, int at, size_t skip=*) except -1
     cdef int _traced(self, Exchange exchange) except -1

@@ -152,7 +152,7 @@ cdef class JsonLines(Lines):
         elif field == 6:
             self._part(exchange, 2)
         elif field == 7:
-            self._part(exchange, 4)
+            self._part(exchange, 4, 1)
         elif field == 8:
             self._put(b'"HTTP/1.1"' if exchange.minor else b'"HTTP/1.0"', 10)
         elif field == 9:
@@ -195,14 +195,14 @@ cdef class JsonLines(Lines):
             self._quoted(text, len(text))
         return 0
 
-    cdef int _part(self, Exchange exchange, int at) except -1:
-        """A part of the request's head, by its place in `log_parts`."""
+    cdef int _part(self, Exchange exchange, int at, size_t skip=0) except -1:
+        """A part of the request's head, by its place in `log_parts`, without its first bytes (the mark of a query)."""
         cdef const unsigned char* head
         if exchange.log_head is None or exchange.log_parts[at + 1] == 0:
             self._put(b"null", 4)
         else:
             head = exchange.log_head
-            self._quoted(head + exchange.log_parts[at], exchange.log_parts[at + 1])
+            self._quoted(head + exchange.log_parts[at] + skip, exchange.log_parts[at + 1] - skip)
         return 0
 
     cdef int _traced(self, Exchange exchange) except -1:
