@@ -2,92 +2,65 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import choose_encoder
 
-from proxy.core.outcome import Outcome, Reason
-from proxy.metrics import SerinusCollector
-from proxy.observations import Observations
 from tests.support.endpoints import free_address
-from tests.support.fake_supervisor import FakeSupervisor
+from tests.support.knobbed_upstream import knobbed_upstreams
+from tests.support.whole_proxy import WholeProxy, a_service, whole_proxy
 
 PACKAGE = "prometheus"
 
 
-@pytest.fixture
-def registry() -> CollectorRegistry:
-    """A proxy that has served a little of everything."""
-    supervisor = FakeSupervisor(workers=2)
-    canary = supervisor.slots.version("shop", "canary")
-    for worker, slab in enumerate(supervisor.slabs):
-        for milliseconds in range(100):
-            slab.choose(canary, True)
-            supervisor.attempt("canary", Outcome(milliseconds % 5), worker=worker)
-            slab.end_request(canary, 200 if milliseconds % 5 == 0 else 502, Reason.UPSTREAM_RESET, milliseconds * 10**6)
-        slab.end_request(0, 404, Reason.NO_ROUTE, 1000)
-    registry = CollectorRegistry()
-    registry.register(SerinusCollector(supervisor, Observations(supervisor)))
-    return registry
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeProxy]:
+    """A proxy that has served a little of everything: 40 good answers, 8 failures, 2 requests that no route matched."""
+    with knobbed_upstreams("stable", "canary") as (stable, canary):
+        canary.status = 503
+        versions = {"stable": [stable.address], "canary": [canary.address]}
+        tree = a_service(versions, {"stable": 1, "canary": 0}, ejection="off")
+        routes = [{"match": {"path_prefix": "/shop"}, "service": "shop"}]
+        with whole_proxy(tmp_path_factory.mktemp("proxy"), {**tree, "routes": routes}) as running:
+            statuses = [running.ask(path)[0] for path in ["/shop"] * 40 + ["/nowhere"] * 2]
+            running.admin.activate("shop", "canary")
+            statuses += [running.ask("/shop")[0] for _ in range(8)]
+            assert statuses == [200] * 40 + [404] * 2 + [503] * 8
+            yield running
 
 
-async def test_promtool_finds_nothing_to_complain_about(
-    registry: CollectorRegistry, require_tool: Callable[[str, str], str]
-):
+async def test_promtool_finds_nothing_to_complain_about(proxy: WholeProxy, require_tool: Callable[[str, str], str]):
     promtool = await asyncio.create_subprocess_exec(
         *(require_tool("promtool", PACKAGE), "check", "metrics"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await promtool.communicate(generate_latest(registry))
+    async with aiohttp.ClientSession() as session, session.get(f"http://{proxy.admin_address}/metrics") as response:
+        output, _ = await promtool.communicate(await response.read())
     assert (promtool.returncode, output.decode()) == (0, "")
 
 
 async def test_a_prometheus_server_scrapes_and_sums(
-    registry: CollectorRegistry, require_tool: Callable[[str, str], str], tmp_path: Path
+    proxy: WholeProxy, require_tool: Callable[[str, str], str], tmp_path: Path
 ):
-    async with serving(registry) as target, scraping(require_tool("prometheus", PACKAGE), target, tmp_path) as server:
+    async with scraping(require_tool("prometheus", PACKAGE), proxy.admin_address, tmp_path) as server:
         assert await server.answer_to("up") == {"{}": 1}
         by_code = "sum by (code) (serinus_requests_total)"
-        assert await server.answer_to(by_code) == {'{"code": "200"}': 40, '{"code": "404"}': 2, '{"code": "502"}': 160}
-        failed = 'sum(serinus_attempts_total{service="shop", outcome!~"ok|aborted"})'
-        assert await server.answer_to(failed) == {"{}": 160}
-        median = 'histogram_quantile(0.5, serinus_request_duration_seconds_bucket{version="canary"})'
-        ((_, seconds),) = (await server.answer_to(f"sum({median})")).items()
-        assert 0.025 < seconds <= 0.1
-        assert await server.answer_to("sum(serinus_endpoint_up) by (service)") == {
-            '{"service": "shop"}': 3,
-            '{"service": "cart"}': 1,
+        assert await server.answer_to(by_code) == {'{"code": "200"}': 40, '{"code": "404"}': 2, '{"code": "503"}': 8}
+        failed = 'sum by (version) (serinus_attempts_total{service="shop", outcome!~"ok|aborted"})'
+        assert await server.answer_to(failed) == {'{"version": "stable"}': 0, '{"version": "canary"}': 8}
+        median = 'sum(histogram_quantile(0.5, serinus_request_duration_seconds_bucket{version="stable"}))'
+        assert 0 < (await server.answer_to(median))["{}"] < 30
+        ups = await server.answer_to("sum(serinus_endpoint_up) by (service)")
+        assert ups == {'{"service": "shop"}': 2}
+        assert await server.answer_to('serinus_split_target_ratio{version="canary"}') == {
+            '{"service": "shop", "version": "canary"}': 1
         }
-
-
-@asynccontextmanager
-async def serving(registry: CollectorRegistry) -> AsyncIterator[str]:
-    """Serve /metrics in the format that is asked for; gives the address."""
-
-    async def metrics(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
-
-    app = web.Application()
-    app.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        host, port = runner.addresses[0]
-        yield f"{host}:{port}"
-    finally:
-        await runner.cleanup()
 
 
 class Server:
