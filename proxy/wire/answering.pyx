@@ -96,6 +96,7 @@ cdef class Answering(Asking):
             return 0
         if head.status == 100:
             self.expects = False
+            self._await_body()
             if not self.request_done:
                 self.upstream.deadline(self.total_at)
         self.plane.room(response_room(head))

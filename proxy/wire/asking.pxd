@@ -10,6 +10,7 @@ cdef class Asking(Request):
     cdef int _connect_afresh(self, int64_t now) except -1
     cdef int _await_connection(self, int answer, int64_t now) except -1
     cdef int _send(self, int64_t now) except -1
+    cdef bint _is_over(self, int64_t now) noexcept
     cdef bint _may_retry(self, int outcome) except -1
     cdef bint _has_other_endpoint(self) except -1
     cdef int _end_attempt(self, int outcome, int64_t now) except -1

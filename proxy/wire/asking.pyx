@@ -28,6 +28,7 @@ from proxy.core.faults import render, render_options
 from proxy.core.outcome import FAULTS, Outcome, Reason
 from proxy.core.routing import normalise
 
+cdef int TIMEOUT = int(Outcome.TIMEOUT)
 cdef int CONNECT_ERROR = int(Outcome.CONNECT_ERROR)
 cdef int RESET = int(Outcome.RESET)
 cdef int UNAVAILABLE = int(Outcome.UNAVAILABLE)
@@ -40,6 +41,7 @@ cdef int QUEUE_FULL = int(Reason.QUEUE_FULL)
 cdef int CONNECT_REFUSED = int(Reason.CONNECT_REFUSED)
 cdef int CONNECT_TIMEOUT = int(Reason.CONNECT_TIMEOUT)
 cdef int CONNECT_FAILED = int(Reason.CONNECT_FAILED)
+cdef int TOTAL_TIMEOUT = int(Reason.TOTAL_TIMEOUT)
 cdef int CLIENT_CLOSED = int(Reason.CLIENT_CLOSED)
 cdef int UPSTREAM_RESET = int(Reason.UPSTREAM_RESET)
 cdef int INTERNAL = int(Reason.INTERNAL)
@@ -159,7 +161,7 @@ cdef class Asking(Request):
         return 0
 
     cdef int endpoint_free(self) except -1:
-        self._await_body()
+        self.client.deadline(0)
         if not self.endpoint.up:
             self.version.refresh()
             return self._attempt()
@@ -201,6 +203,8 @@ cdef class Asking(Request):
 
     cdef int upstream_failed(self, int error) except -1:
         if error == 0:
+            if self._is_over(monotonic()):
+                return self.fail(TOTAL_TIMEOUT, TIMEOUT)
             return self.fail(CONNECT_TIMEOUT, CONNECT_ERROR)
         self.refusals += 1
         if self.refusals < self.endpoint.address_count:
@@ -244,8 +248,12 @@ cdef class Asking(Request):
             self._await_answer(monotonic())
         return 0
 
+    cdef bint _is_over(self, int64_t now) noexcept:
+        """Has the whole exchange had its time?"""
+        return self.total_at != 0 and now >= self.total_at
+
     cdef bint _may_retry(self, int outcome) except -1:
-        if self.stage >= ANSWERING or self.interims:
+        if self.stage >= ANSWERING or self.interims or self._is_over(monotonic()):
             return False
         if self.retries >= self.service.retry_attempts or self.service.tokens < 1 or not self.service.retry_on >> outcome & 1:
             return False

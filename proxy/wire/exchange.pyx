@@ -18,7 +18,7 @@ from proxy.wire.counters cimport attempt_ended, request_ended
 from proxy.wire.forward cimport response_room, write_response
 from proxy.wire.http1 cimport Head, same_text
 from proxy.wire.poller cimport iovec, monotonic
-from proxy.wire.request cimport ANSWERING, ASKING, ENDED, TUNNEL, UNTIL_CLOSE, WAITING, part_of
+from proxy.wire.request cimport ANSWERING, ASKING, ENDED, TUNNEL, UNTIL_CLOSE, part_of
 from proxy.wire.upstream cimport Upstream
 
 from proxy.core.outcome import Outcome, Reason
@@ -75,7 +75,7 @@ cdef class Exchange(Answering):
             return self.cut(DRAINING, now)
         if self.stage == TUNNEL:
             return self.cut(RESPONSE_IDLE_TIMEOUT, now)
-        if self.total_at and now >= self.total_at:
+        if self._is_over(now):
             return self.fail(TOTAL_TIMEOUT, TIMEOUT)
         return self.fail(RESPONSE_TIMEOUT if self.stage == ASKING else RESPONSE_IDLE_TIMEOUT, TIMEOUT)
 
@@ -160,7 +160,10 @@ cdef class Exchange(Answering):
     cdef int client_drained(self) except -1:
         """The client took all that was pending: read on."""
         cdef int64_t now = monotonic()
-        self.client.deadline(0 if self.request_done or self.stage == TUNNEL else now + self.plane.body_timeout)
+        if self.stage == TUNNEL:
+            self.client.deadline(0)
+        else:
+            self._await_body()
         if self.upstream is None:
             return 0
         if self.tunnel_upstream_done:
@@ -173,7 +176,7 @@ cdef class Exchange(Answering):
 
     cdef int client_gone(self, int reason) except -1:
         """The client's connection is over."""
-        if self.stage == WAITING and self.endpoint is not None and not self.attempting:
+        if self._is_queued():
             try:
                 self.endpoint.waiting.remove(self)
             except ValueError:
@@ -197,10 +200,10 @@ cdef class Exchange(Answering):
     cdef int client_expired(self, int64_t now) except -1:
         if self.client.pending_end:
             return self.cut(WRITE_TIMEOUT, now)
-        if self.stage == WAITING and not self.attempting and self.endpoint is not None:
+        if self._is_queued():
             self.endpoint.waiting.remove(self)
             self._count_unavailable(now)
-            return self.answer_fault(QUEUE_TIMEOUT)
+            return self.answer_fault(TOTAL_TIMEOUT if self._is_over(now) else QUEUE_TIMEOUT)
         if not self.request_done:
             self.closing = True
             return self.answer_fault(BODY_TIMEOUT)

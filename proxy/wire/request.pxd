@@ -103,6 +103,7 @@ cdef class Request(Taker):
     cdef int _reserve(self, size_t more) except -1
     cdef size_t _end_chunks(self, unsigned char* p, iovec* parts, int count) except? 0xffffffff
     cdef void _await_body(self) noexcept
+    cdef bint _is_queued(self) noexcept
     cdef int _append(self, iovec* parts, int count) except -1
     cdef int _use_version(self, Version version) except -1
     cdef int _forward(self, iovec* parts, int count) except -1

@@ -278,8 +278,16 @@ cdef class Request(Taker):
         return section
 
     cdef void _await_body(self) noexcept:
-        """It is the client's turn to send more of the body, if there is more."""
-        self.client.deadline(0 if self.request_done else monotonic() + self.plane.body_timeout)
+        """Until when the client must send more of the body: it may be somebody else's turn."""
+        if self.client.pending_end or self._is_queued():
+            return  # what it must do first has its own deadline
+        if self.request_done or not self.client.interest & EPOLLIN or self.expects and self.request_bytes == 0:
+            self.client.deadline(0)
+        else:
+            self.client.deadline(monotonic() + self.plane.body_timeout)
+
+    cdef bint _is_queued(self) noexcept:
+        return self.stage == WAITING and self.endpoint is not None and not self.attempting
 
     cdef int _append(self, iovec* parts, int count) except -1:
         cdef int i
@@ -297,6 +305,7 @@ cdef class Request(Taker):
         if self.stage == WAITING:
             if not self.request_done:
                 self.client.pause()
+                self._await_body()
             return self._append(parts, count)
         if self.request_dropped or self.upstream is None:
             self.replayable = False
@@ -317,7 +326,7 @@ cdef class Request(Taker):
         if sent:
             # The endpoint's turn: the client may not send now, so it cannot be late.
             self.client.pause()
-            self.client.deadline(0)
+            self._await_body()
             self.upstream.deadline(self._until(monotonic(), self.service.idle))
         elif self.request_done and self.stage == ASKING:
             self._await_answer(monotonic())

@@ -69,7 +69,7 @@ class Peer:
         with suppress(BrokenPipeError, ConnectionResetError):
             for part in parts:
                 self.sock.sendall(part)
-                while _unread(self.sock):
+                while self.has_unread():
                     time.sleep(0)
         return self
 
@@ -162,6 +162,10 @@ class Peer:
             return "reset"
         return "closed"
 
+    def has_unread(self) -> bool:
+        """Has the other side bytes to read still? Of TCP: to acknowledge."""
+        return struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, b"\0" * 4)) != (0,)
+
     def has_more(self) -> bool:
         """Is there anything to read, or an end, now?"""
         return bool(self._read) or bool(select.select([self.sock], [], [], 0)[0])
@@ -184,11 +188,11 @@ def listen_at(path: Path) -> socket.socket:
 class Upstream:
     """Where the proxy's upstream connections arrive: at a free port of the loopback interface, or at a path."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, backlog: int = 256) -> None:
         self.port = 0
         self.sockets: tuple[SocketAddress, ...]
         if path is None:
-            self._listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+            self._listening = socket.create_server(("127.0.0.1", 0), backlog=backlog)
             self.port = self._listening.getsockname()[1]
             self.sockets = (("inet", "127.0.0.1", self.port),)
         else:
@@ -232,8 +236,3 @@ def _pair(line: bytes) -> Pair:
     match = re.fullmatch(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*", line)
     assert match, f"not a field line: {line!r}"
     return match[1], match[2]
-
-
-def _unread(sock: socket.socket) -> int:
-    unread: int = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
-    return unread

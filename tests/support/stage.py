@@ -61,13 +61,14 @@ class Stage:
         """The settings of clients: those named, and defaults."""
         assert self.worker.say("settings", replace(Settings(drain_timeout=0.2), **settings)) is None
 
-    def serve(self, *upstreams: Upstream, **fields: Any) -> None:
-        """The service: its one version has these endpoints (default: `upstream`), with these fields and defaults."""
+    def serve(self, *upstreams: Upstream, limit: int = 0, **fields: Any) -> None:
+        """The service: its one version has these endpoints (default: `upstream`), each for so many requests at once."""
         endpoints = tuple(
             Endpoint(f"{upstream.sockets[0][1]}:{upstream.port}", slot, upstream.sockets)
             for slot, upstream in enumerate(upstreams or (self.upstream,), 1)
         )
-        self.worker.serve(Service("shop", (Version("v1", 1, endpoints),), (1.0,), 0, ejection=None, **fields))
+        version = Version("v1", 1, endpoints, max_connections=limit)
+        self.worker.serve(Service("shop", (version,), (1.0,), 0, ejection=None, **fields))
 
     def new_upstream(self, *, unix: bool = False) -> Upstream:
         self._upstreams.append(Upstream(self._path / f"u{len(self._upstreams)}" if unix else None))
