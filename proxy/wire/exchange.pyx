@@ -94,10 +94,11 @@ cdef class Exchange(Answering):
         self.closing = True
         self.total_at = 0
         self.plane.slab.block.tunnels += 1
-        self.plane.room(response_room(head) + len(self.version.response_line))
+        lines = self.version.response_line if self.cookie_line is None else self.version.response_line + self.cookie_line
+        self.plane.room(response_room(head) + len(lines))
         length = write_response(self.plane.out, p, head, False)
-        memcpy(self.plane.out + length, <const char*> self.version.response_line, len(self.version.response_line))
-        length += len(self.version.response_line)
+        memcpy(self.plane.out + length, <const char*> <bytes> lines, len(lines))
+        length += len(lines)
         memcpy(self.plane.out + length, b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 43)
         parts[0] = part_of(self.plane.out, length + 43)
         parts[1] = part_of(p + head.end, n - head.end)
