@@ -48,6 +48,22 @@ def test_only_what_a_killed_worker_was_answering_is_lost(tmp_path: Path):
     assert pages[-1]["serinus_worker_restarts_total{}"] == 1
 
 
+def test_changes_go_on_while_workers_are_killed(tmp_path: Path):
+    with (
+        named_upstreams("stable", "canary") as places,
+        whole_proxy(tmp_path, a_service(places, {"stable": 1, "canary": 0})) as proxy,
+        load(proxy, kept=8, fresh=4),
+        scraping(proxy) as pages,
+    ):
+        for version in ["canary", "stable"] * 4:
+            os.kill(proxy.workers()[0], signal.SIGKILL)
+            for _ in range(5):
+                proxy.admin.set_split("shop", {version: 1})
+            assert {proxy.ask() for _ in range(10)} == {(200, version)}
+            assert len(proxy.workers()) == 2
+    assert falls(pages) == []
+
+
 def kept(ports: set[int], requests: list[Request], since: int) -> set[int]:
     """Those of the ports from which clients asked on and on."""
     asked = {request.port for request in requests if not request.is_fresh and request.begin > since}

@@ -1,5 +1,6 @@
 """Weights: exact over all workers, changed live without a failed request, and in force when the call has answered."""
 
+import json
 import os
 import random
 import socket
@@ -15,7 +16,7 @@ import pytest
 from cli.faults import Refused
 from tests.support.load import Request, load
 from tests.support.named_upstreams import named_upstreams
-from tests.support.whole_proxy import WholeProxy, a_service, whole_proxy
+from tests.support.whole_proxy import WholeProxy, a_service, wait_until, whole_proxy
 
 IS_LONG = os.environ.get("SERINUS_LONG") == "1"
 REQUESTS = 200_000
@@ -40,6 +41,7 @@ def test_a_share_of_1_percent_is_exact_over_200_000_requests_and_two_workers(pro
     assert answers.total() == REQUESTS
     assert abs(answers["canary"] - REQUESTS // 100) <= 4
     assert proxy.answers() - before == answers
+    wait_until(lambda: in_stats(proxy) == proxy.answers(), "for the last second to end")
 
 
 def pipelined(proxy: WholeProxy, requests: int) -> Counter[str]:
@@ -55,6 +57,12 @@ def pipelined(proxy: WholeProxy, requests: int) -> Counter[str]:
                 assert b"closed" not in received, received
             names += found
     return names
+
+
+def in_stats(proxy: WholeProxy) -> Counter[str]:
+    """The requests of each version that /v1/stats has, all seconds together."""
+    versions = json.loads(proxy.ask_admin("/v1/stats?seconds=900"))["services"]["shop"]
+    return +Counter({name: sum(each["requests"] for each in found["seconds"]) for name, found in versions.items()})
 
 
 class Rule(NamedTuple):

@@ -52,10 +52,10 @@ def test_a_browser_gets_the_same_version_across_restarts(tree: dict[str, Any], t
 def test_nobody_leaves_a_canary_that_grows(tree: dict[str, Any], tmp_path: Path):
     browsers = [Browser() for _ in range(BROWSERS)]
     on_canary: set[int] = set()
-    for weight in (10, 40, 70, 100):
-        with whole_proxy(tmp_path, tree) as proxy:
+    with whole_proxy(tmp_path, tree) as proxy:
+        for weight in (10, 40, 70, 100):
             proxy.admin.set_split("shop", {"stable": 100 - weight, "canary": weight})
             now = {index for index, browser in enumerate(browsers) if browser.ask(proxy) == "canary"}
-        assert on_canary <= now
-        on_canary = now
+            assert on_canary <= now
+            on_canary = now
     assert on_canary == set(range(BROWSERS))

@@ -154,9 +154,7 @@ class WholeProxy:
 
     def metrics(self) -> Samples:
         """Every sample of /metrics by its name and labels, as `name{label=value,...}` with sorted labels."""
-        host, _, port = self.admin_address.rpartition(":")
-        status, text = ask((host, int(port)), "/metrics")
-        assert status == 200, text
+        text = self.ask_admin("/metrics")
         return {
             f"{sample.name}{{{','.join(f'{name}={value}' for name, value in sorted(sample.labels.items()))}}}": (
                 float(sample.value)
@@ -164,6 +162,13 @@ class WholeProxy:
             for family in text_string_to_metric_families(text)
             for sample in family.samples
         }
+
+    def ask_admin(self, path: str) -> str:
+        """What a GET of the admin API answers."""
+        host, _, port = self.admin_address.rpartition(":")
+        status, text = ask((host, int(port)), path)
+        assert status == 200, text
+        return text
 
     def answers(self) -> Counter[str]:
         """How many requests were answered with 200, by version."""
