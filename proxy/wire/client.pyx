@@ -16,6 +16,7 @@ from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memchr, memcpy
 
+from proxy.wire.fields cimport reset_head
 from proxy.wire.request cimport TUNNEL, Downstream
 from proxy.wire.http1 cimport COMPLETE, MORE, scan_request
 from proxy.wire.poller cimport (
@@ -294,6 +295,7 @@ cdef class Client(Downstream):
         self.held_size = 0
         self.begun = False
         self.exchange = self._exchange()
+        reset_head(&self.plane.head)  # that of somebody else
         return self.exchange.refuse(self, HEAD_TIMEOUT, now)
 
 

@@ -158,6 +158,15 @@ cdef int _framing_field(Bytes v, size_t n, int id, Head* head) noexcept nogil:
     return COMPLETE
 
 
+cdef bint _names_json(Bytes p, size_t n) noexcept nogil:
+    """Is a JSON media type in this Accept field (`application/json`, `application/problem+json`)?"""
+    cdef size_t i
+    for i in range(3, n):
+        if same_text(p + i - 3, b"json", 4):
+            return True
+    return False
+
+
 cdef int _note(Bytes p, Field* field, int index, Head* head, bint request) noexcept nogil:
     """Acts on a field that means something to the proxy; answers COMPLETE or the reason to refuse."""
     cdef Bytes v = p + field.value
@@ -185,7 +194,7 @@ cdef int _note(Bytes p, Field* field, int index, Head* head, bint request) noexc
         if head.cookie_at < 0:
             head.cookie_at = index
     elif id == F_ACCEPT:
-        head.accept_at = index
+        head.accepts_json |= _names_json(v, field.value_len)
     elif id == F_USER_AGENT:
         head.agent_at = index
     elif id == F_REFERER:
@@ -269,9 +278,10 @@ cdef void reset_head(Head* head) noexcept nogil:
     head.end = 0
     head.keep_alive = 2
     head.chunked = head.named = head.upgrade = head.trailers = head.expect_continue = head.absolute = head.special = 0
+    head.accepts_json = 0
     head.content_length = -1
     head.authority_len = 0
-    head.upgrade_at = head.cookie_at = head.request_id_at = head.accept_at = -1
+    head.upgrade_at = head.cookie_at = head.request_id_at = -1
     head.agent_at = head.referer_at = head.trace_at = -1
 
 

@@ -86,6 +86,7 @@ cdef struct Head:
     uint8_t upgrade          # Connection: upgrade together with Upgrade
     uint8_t trailers         # TE: trailers
     uint8_t expect_continue
+    uint8_t accepts_json
     uint8_t absolute         # request target in absolute-form
     uint8_t special          # some field is not forwarded as it came
     uint16_t status          # response
@@ -101,7 +102,6 @@ cdef struct Head:
     int32_t upgrade_at       # index of fields, -1: none; the same below
     int32_t cookie_at
     int32_t request_id_at
-    int32_t accept_at
     int32_t agent_at
     int32_t referer_at
     int32_t trace_at

@@ -83,7 +83,8 @@ cdef class Request(Taker):
         self.minor = head.minor
         self.keep_alive = head.keep_alive
         self.expects = head.expect_continue
-        self.websocket = self.wants_json = False
+        self.websocket = False
+        self.wants_json = head.accepts_json
         self.replayable = True
         self.request_done = self.request_dropped = False
         self.request_framing = NO_BODY
@@ -106,9 +107,6 @@ cdef class Request(Taker):
         cdef size_t used = head.end
         self._reset(client, now)
         self._identify(p)
-        if head.accept_at >= 0:
-            value = p[head.fields[head.accept_at].value:head.fields[head.accept_at].value + head.fields[head.accept_at].value_len]
-            self.wants_json = b"json" in value
         if self.plane.log is not None:
             self._keep_for_log(p)
         if head.chunked:

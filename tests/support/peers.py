@@ -195,9 +195,11 @@ class Upstream:
             self._listening = socket.create_server(("127.0.0.1", 0), backlog=backlog)
             self.port = self._listening.getsockname()[1]
             self.sockets = (("inet", "127.0.0.1", self.port),)
+            self.address = f"127.0.0.1:{self.port}"
         else:
             self._listening = listen_at(path)
             self.sockets = (("unix", str(path), 0),)
+            self.address = f"unix:{path}"
         self._listening.settimeout(PATIENCE)
         self.peers: list[Peer] = []
 

@@ -64,7 +64,7 @@ class Stage:
     def serve(self, *upstreams: Upstream, limit: int = 0, **fields: Any) -> None:
         """The service: its one version has these endpoints (default: `upstream`), each for so many requests at once."""
         endpoints = tuple(
-            Endpoint(f"{upstream.sockets[0][1]}:{upstream.port}", slot, upstream.sockets)
+            Endpoint(upstream.address, slot, upstream.sockets)
             for slot, upstream in enumerate(upstreams or (self.upstream,), 1)
         )
         version = Version("v1", 1, endpoints, max_connections=limit)
