@@ -46,6 +46,10 @@ class BlueGreen(NothingToMove):
         """Traffic, see rule 3."""
         return "traffic"
 
+    def next_share(self, rollout: Rollout) -> float | None:
+        """None: going on needs no evidence."""
+        return None
+
     def retreats(self) -> bool:
         """It does: the switch may have caused an outage."""
         return True

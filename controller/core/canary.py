@@ -51,6 +51,11 @@ class Canary(NothingToMove):
             return "time"
         return "evidence" if self._weight(step) < self._weight(step + 1) else "traffic"
 
+    def next_share(self, rollout: Rollout) -> float | None:
+        """The new version's share after the next step."""
+        ahead = self._weight(rollout.step + 1)
+        return ahead / 100 if rollout.phase != "holding" and ahead > self._weight(rollout.step) else None
+
     def retreats(self) -> bool:
         """A canary does: it is exposed on purpose."""
         return True

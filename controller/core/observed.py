@@ -43,8 +43,6 @@ class SeenService:
     generation: int
     split: Split
     endpoints: Mapping[str, Mapping[str, SeenEndpoint]] = field(default_factory=dict)
-    changed_at: int = 0
-    """The generation of its last change."""
     changed_by: str = ""
     change_reason: str = ""
 

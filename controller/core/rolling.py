@@ -57,6 +57,10 @@ class Rolling:
         """Traffic without a failure: an endpoint is too little to wait for evidence, which goes on all the time."""
         return "traffic"
 
+    def next_share(self, rollout: Rollout) -> float | None:
+        """None: going on needs no evidence."""
+        return None
+
     def retreats(self) -> bool:
         """It does not: there is nowhere to go."""
         return False

@@ -40,6 +40,9 @@ class Strategy(Protocol):
     def need(self, step: int) -> Need:
         """What a step needs besides its bake."""
 
+    def next_share(self, rollout: Rollout) -> float | None:
+        """The new version's share after the next step, None when that exposes nobody further."""
+
     def retreats(self) -> bool:
         """Whether it takes the new version out when that may be the cause of an outage."""
 

@@ -192,8 +192,7 @@ class World:
                 raise AssertionError(action)
 
     def _changed(self, proxy: SeenService, **changes: Any) -> SeenService:
-        generation = proxy.generation + 1
-        return replace(proxy, generation=generation, changed_at=generation, **changes)
+        return replace(proxy, generation=proxy.generation + 1, **changes)
 
 
 def replayed(events: list[Event], identity: str = "shop-1") -> Rollout:
