@@ -67,7 +67,7 @@ class Worker:
     async def run(self, control: socket.socket) -> None:
         """Serve until told to drain, or until the supervisor is gone."""
         self._channel = await open_channel(control, self._received, self._lost)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._drain, self._drain_timeout())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: self._drain(self._drain_timeout()))
         await self._ended.wait()
 
     # What the supervisor says
@@ -169,14 +169,15 @@ class Worker:
         return self.plane.settings.drain_timeout if self._has_settings else Settings().drain_timeout
 
     def _drain(self, timeout: float) -> None:
+        """Stop taking connections; the rest takes time."""
         if self._ending is None:
+            for listener in self._listeners:
+                listener.stop()
+            draining.begin(self.plane)
             self._ending = asyncio.get_running_loop().create_task(self._end(timeout))
 
     async def _end(self, timeout: float) -> None:
-        """Stop taking connections, finish, and tell so."""
-        for listener in self._listeners:
-            listener.stop()
-        draining.begin(self.plane)
+        """Finish, and tell so."""
         begun = time.monotonic()
         while draining.connections(self.plane) and time.monotonic() < begun + timeout:
             await asyncio.sleep(DRAIN_LOOK)

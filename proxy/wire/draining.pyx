@@ -15,6 +15,10 @@ from proxy.wire.exchange cimport Exchange
 from proxy.wire.plane cimport Plane
 from proxy.wire.upstream cimport Endpoint
 
+from proxy.core.outcome import Reason
+
+cdef int DRAINING = int(Reason.DRAINING)
+
 
 cdef list _clients(Plane plane):
     cdef int fd
@@ -46,7 +50,10 @@ def reset_all(Plane plane) -> None:
     """The time is over: end what is left, counted as ended by the proxy."""
     cdef Client client
     for client in _clients(plane):
-        client.hung_up()
+        if client.exchange is not None:
+            client.exchange.client_gone(DRAINING)
+        else:
+            client.close()
 
 
 def drain_endpoints(Plane plane, slots, int64_t deadline, int64_t jitter) -> None:
