@@ -19,4 +19,5 @@ cdef class Asking(Request):
     cdef str _id_text(self)
     cdef int _answer_alone(self, bytes text, int64_t now) except -1
     cdef int cut(self, int reason, int64_t now) except -1
+    cdef void _write_down(self) noexcept
     cdef int finish(self, bint keep, bint linger, int64_t now) except -1

@@ -351,6 +351,10 @@ cdef class Asking(Request):
     cdef int upstream_broken(self) except -1:
         return self.fail(INTERNAL, RESET)
 
+    cdef void _write_down(self) noexcept:
+        """A log that fails is told on standard error; it ends no exchange."""
+        self.plane.log.write(self)
+
     cdef int finish(self, bint keep, bint linger, int64_t now) except -1:
         """Count the request, write it down, and let the client go on. Nothing of this exchange comes after it."""
         cdef Version version = self.version
@@ -362,5 +366,5 @@ cdef class Asking(Request):
             version.block.bytes_out += self.answer_bytes
         if self.plane.log is not None:
             self.ended = now
-            self.plane.log.write(self)
+            self._write_down()
         return self.client.exchange_ended(keep, linger)

@@ -30,6 +30,7 @@ from proxy.core.outcome import Reason
 
 cdef int HEAD_TIMEOUT = int(Reason.HEAD_TIMEOUT)
 cdef int CLIENT_CLOSED = int(Reason.CLIENT_CLOSED)
+cdef int INTERNAL = int(Reason.INTERNAL)
 
 cdef enum:
     SPARE_MOST = 1024       # exchanges kept for use
@@ -106,7 +107,8 @@ cdef class Client(Downstream):
         return 0
 
     cdef int broken(self) except -1:
-        return self.hung_up()
+        """Not its failure but ours, and counted so."""
+        return self.exchange.client_gone(INTERNAL) if self.exchange is not None else 0
 
     cdef int _read(self) except -1:
         cdef unsigned char* scratch = self.poller.scratch
