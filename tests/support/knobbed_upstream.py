@@ -16,7 +16,7 @@ class KnobbedUpstream(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, name: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _Answers)
         self.name = name
         self.address = f"127.0.0.1:{self.server_port}"
         self.is_healthy = True
@@ -30,7 +30,7 @@ class KnobbedUpstream(ThreadingHTTPServer):
         """A client that has gone is no error."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one write
     server: KnobbedUpstream

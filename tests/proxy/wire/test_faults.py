@@ -10,7 +10,7 @@ from proxy.core.outcome import FAULTS, Reason
 from proxy.core.snapshot import Route
 from tests.support.one_worker import one_worker, service
 from tests.support.peers import Message, Peer, Upstream
-from tests.support.stage import GET, Counts, Stage
+from tests.support.stage import GET, Counts, Stage, eventually
 
 TOLD = [reason for reason in Reason if FAULTS[reason].status]
 JSON = b"application/problem+json"
@@ -207,6 +207,6 @@ def test_a_request_without_a_route_is_404() -> None:
         assert answer.one(b"Proxy-Status") == b"serinus; error=destination_not_found"
         assert client.send(get(b"Content-Length: 5", method=b"PUT") + b"hello").message().one(b"Connection") == b"close"
         client.close()
-        totals = worker.slab.read_version(0)
-        assert (totals["requests"], totals["reasons"]) == ({404: 2}, {Reason.NO_ROUTE: 2})
+        eventually(lambda: worker.slab.read_version(0)["requests"] == {404: 2})
+        assert worker.slab.read_version(0)["reasons"] == {Reason.NO_ROUTE: 2}
     upstream.close()
