@@ -16,7 +16,7 @@ from websockets.frames import CloseCode
 
 from proxy.core.snapshot import AccessLog, Service, Timeouts
 from tests.support.access_lines import access_lines
-from tests.support.echo_upstream import Connection, echoes
+from tests.support.echo_upstream import Connection, Request, echoes
 from tests.support.one_client import Client, connected
 from tests.support.one_worker import one_worker, service
 from tests.support.waiting import until
