@@ -66,6 +66,14 @@ class Clock:
         self._least = max(self._least, self._monotonic() + self._offset)
         return self._least
 
+    def monotonic(self) -> float:
+        """CLOCK_MONOTONIC of now."""
+        return self._monotonic()
+
+    def monotonic_of(self, at: float) -> float:
+        """When CLOCK_MONOTONIC shows an instant of the rollout clock; before this boot, that is below 0."""
+        return at - self._offset
+
     def wall(self) -> float:
         """The time of day, seconds since 1970."""
         return self._wall()

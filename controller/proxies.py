@@ -9,6 +9,7 @@ must not try a second time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
@@ -182,7 +183,5 @@ def _quoted(text: str) -> str:
 
 def _words(exc: BaseException) -> str:
     """The reason in a few words, without class and address."""
-    if isinstance(exc, aiohttp.ClientConnectorError):
-        exc = exc.os_error
-    text = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
-    return str(text).lower()
+    number = getattr(exc, "errno", None)
+    return (os.strerror(number) if number else str(exc) or type(exc).__name__).lower()

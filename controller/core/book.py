@@ -144,7 +144,7 @@ class Book:
             return f"the line is stopped by {self.line.by}{reason}"
         acting = self.acting(rollout.service)
         if rollout.phase == "pending" and acting is not None and acting.id != rollout.id:
-            return f"waits for {acting.id}, which is {acting.phase.replace('_', ' ')}"
+            return f"waits for {acting.id}, which is {acting.place}"
         return window
 
     def bad_signals(self, rollout: Rollout, now: float) -> dict[str, SignalRaised]:
@@ -176,7 +176,7 @@ def start(
     if running and if_running == "reject":
         first = running[0]
         raise Refused(
-            f"{service} has the rollout {first.id}, which is {first.phase.replace('_', ' ')}: "
+            f"{service} has the rollout {first.id}, which is {first.place}: "
             "wait for it, abort it, or ask to queue or supersede"
         )
     identity = f"{service}-{book.number + 1}"

@@ -3,43 +3,60 @@
 Owns the bound on what one second may add to the evidence. They hit one version alone, so that dealing the requests by
 lot does not protect against them.
 
-1. No fewer than `bad_seconds` separate bad seconds can condemn a version.
-2. A share `SPOILED` of all seconds may hold anything at all, and evidence stays evidence: with c = log(1/alpha)/K and a
-   bucket that is arbitrary with a probability of at most eta,
+1. No fewer than `bad_seconds` separate bad seconds can condemn a version: one gives log(1/alpha)/bad_seconds at most.
+2. A share eta of all seconds may hold anything at all, and evidence stays evidence: with a cap c, and a bucket that is
+   arbitrary with a probability of at most eta,
        log e' = min(log e, c) - log(1 + eta (exp(c) - 1))
    has E[e'] <= ((1 - eta) + eta exp(c)) / (1 + eta (exp(c) - 1)) = 1 (Huber, Ann. Math. Stat. 36, 1965, 1753).
-3. Where the requests of a bucket cannot add as much as c, because they are few, c is as much as they can add: `most`,
-   which depends on the numbers of requests only. So a quiet version does not pay for what cannot happen to it.
+3. The cap may depend on the bet and on the numbers of requests, not on what became of them. It is as much as the bucket
+   can be expected to give if the bet is right, and no more than is worth its price: of a bet that it gives anything
+   with probability p, p c - eta exp(c) is greatest at c = log(p/eta). So a quiet version does not pay for what cannot
+   happen to it, and a small regression is not lost in the price.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 from controller.core.buckets import Bucket
 
-SPOILED: Final = 0.005
+SPOILED: Final = 0.002  # eta
 BAD_SECONDS: Final = 2
 BAD_SECONDS_OF_A_FLAKY_VERSION: Final = 3
 FLAKY: Final = 3.0  # times the variance of independent errors
 _FEW_ERRORS: Final = 10  # their variance tells nothing
 
 
+#: A bound on log e of a bucket, given also `most` and `chance`.
+Bound: TypeAlias = Callable[[float, float, float], float]
+
+
+def unguarded(log_e: float, most: float, chance: float) -> float:
+    """No bound: for traffic without bad seconds."""
+    return log_e
+
+
 class Guard:
     """The bound for one rollout."""
 
-    def __init__(self, alpha: float, bad_seconds: int) -> None:
+    def __init__(self, alpha: float, bad_seconds: int, spoiled: float = SPOILED) -> None:
         self._most = math.log(1 / alpha) / bad_seconds
-        self._price = math.log1p(SPOILED * math.expm1(self._most))
+        self._spoiled = spoiled
 
-    def __call__(self, log_e: float, most: float) -> float:
-        """The logarithm of the guarded e-value of a bucket, whose requests can give at most `most`."""
-        if most >= self._most:
-            return min(log_e, self._most) - self._price
-        return log_e - math.log1p(SPOILED * math.expm1(most))
+    def __call__(self, log_e: float, most: float, chance: float) -> float:
+        """The logarithm of the guarded e-value of a bucket.
+
+        `most` is what it gives if the bet is right and it turns out well, `chance` how probable it then is that it
+        gives anything.
+        """
+        spoiled = self._spoiled
+        cap = min(self._most, most)
+        if chance * math.exp(-cap) < spoiled:
+            cap = max(math.log(chance / spoiled), 0.0)
+        return min(log_e, cap) - math.log1p(spoiled * math.expm1(cap))
 
 
 def dispersion(buckets: Sequence[Bucket]) -> float:

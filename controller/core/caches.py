@@ -2,8 +2,8 @@
 
 Owns that finding. Must not judge.
 
-1. Caches fill while the share of slow requests in the last third of the version's time is less than half of that in the
-   first third. After half an hour, it is the version's own fault.
+1. Caches fill while the share of slow requests in the last third of the time is less than half of that in the
+   first third, and as long as there are too few requests to tell. After half an hour, it is the version that is slow.
 2. While they fill and the version gets a share below `SMALL_SHARE`, latency alone may hold, but not roll back.
 
 Units: seconds, rates from 0 to 1.
@@ -16,13 +16,14 @@ from typing import Final
 from controller.core.plain import Stateful
 
 SMALL_SHARE: Final = 0.05
-_SLOT: Final = 10  # seconds
-_SLOTS: Final = 180
+_SLOT: Final = 5  # seconds
+_SLOTS: Final = 360
 _SOME: Final = 5  # requests that a third must have
+_ENOUGH: Final = 30  # requests to see anything
 
 
 class Caches(Stateful):
-    """Slow requests of the new version over time, in slots of 10 seconds."""
+    """Slow requests of the new version over time, in slots of five seconds."""
 
     STATE = ("_requests", "_slow", "_first")
 
@@ -50,8 +51,10 @@ class Caches(Stateful):
     def are_filling(self) -> bool:
         """Whether slow requests become fewer."""
         third = len(self._requests) // 3
-        if not third or len(self._requests) >= _SLOTS:
+        if len(self._requests) >= _SLOTS:
             return False
+        if sum(self._requests) < _ENOUGH or not third:
+            return True
         first, last = self._share(0, third), self._share(-third, None)
         return first is not None and last is not None and last < first / 2
 

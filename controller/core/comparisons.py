@@ -3,7 +3,7 @@
 Owns what belongs together of each: its evidence, its bound for the next step, its verdict. Must not know how evidence
 of several kinds adds up.
 
-1. While new instances warm up, only the evidence of a catastrophe takes part.
+1. While new instances warm up, only the evidence of errors takes part that are beyond what is allowed to them.
 2. While both versions fail, nothing counts for the next step.
 3. A request without an answer is no error for the evidence of harm, where latency is judged: there it is slow. For the
    next step it is as bad as one, on both sides.
@@ -16,7 +16,7 @@ from typing import Final
 
 from controller.core.baseline import Baseline
 from controller.core.buckets import Bucket
-from controller.core.bursts import Guard
+from controller.core.bursts import Bound
 from controller.core.caches import SMALL_SHARE
 from controller.core.errors import ErrorEvidence
 from controller.core.judgement import Standing, errors_so_far, failed_errors, failed_latency, latency_so_far
@@ -26,15 +26,14 @@ from controller.core.promotion import MAJORITY, ErrorBound, LatencyBound, is_sma
 from controller.core.slo import LimitEvidence
 from controller.core.terms import ErrorTerms, LatencyTerms
 from controller.core.verdict import Verdict
-from controller.core.warmup import CATASTROPHE, CATASTROPHE_GAPS
+from controller.core.warmup import ALLOWANCE, GROSS_GAPS, GROSS_PRIOR
 
 #: The weights of evidence of each kind, relative to the sum of those that are there.
-ERRORS: Final = 0.63
-CATASTROPHES: Final = 0.07
+ERRORS: Final = 0.65
+COLD_ERRORS: Final = 0.05
 LIMIT: Final = 0.10
 LATENCY: Final = 0.30
 
-_CATASTROPHE_PRIOR: Final = (0.5, 0.5)
 _LEAST_LIMIT: Final = 1e-6  # "never" is not testable: the first error would be infinite evidence
 
 
@@ -55,23 +54,23 @@ class Moment:
 class ErrorComparison(Stateful):
     """The error rate of the new version against the old one's, and against its limit."""
 
-    STATE = ("_evidence", "_catastrophe", "_limit", "_bound")
+    STATE = ("_evidence", "_cold", "_limit", "_bound")
 
-    def __init__(self, terms: ErrorTerms, guard: Guard) -> None:
+    def __init__(self, terms: ErrorTerms, guard: Bound) -> None:
         ratio, points = terms.ratio, terms.points
         self.check = terms.check
-        self._points = points
+        self._ratio, self._points = ratio, points
         self._evidence = ErrorEvidence(ratio, points, guard)
-        self._catastrophe = ErrorEvidence(ratio, max(points, CATASTROPHE), guard, CATASTROPHE_GAPS, _CATASTROPHE_PRIOR)
+        self._cold = ErrorEvidence(ratio, max(points, ALLOWANCE), guard, GROSS_GAPS, GROSS_PRIOR)
         self._limit = LimitEvidence(max(terms.limit, _LEAST_LIMIT), guard) if terms.limit < 1 else None
         self._bound = ErrorBound(points)
-        self.weight = ERRORS + CATASTROPHES + (LIMIT if self._limit else 0.0)
+        self.weight = ERRORS + COLD_ERRORS + (LIMIT if self._limit else 0.0)
 
     @property
     def evidence(self) -> float:
         """The evidence, weighted."""
         limit = LIMIT * self._limit.value if self._limit else 0.0
-        return ERRORS * self._evidence.value + CATASTROPHES * self._catastrophe.value + limit
+        return ERRORS * self._evidence.value + COLD_ERRORS * self._cold.value + limit
 
     def begin_step(self) -> None:
         """What was known for the last step does not count for this one."""
@@ -80,7 +79,7 @@ class ErrorComparison(Stateful):
     def update(self, moment: Moment) -> None:
         """Take a second."""
         old, new, expected = moment.old, moment.new, moment.expected
-        evidence = self._catastrophe if moment.is_warming else self._evidence
+        evidence = self._cold if moment.is_warming else self._evidence
         evidence.update(moment.second, new.requests, new.errors, old.requests, old.errors, expected)
         if moment.is_warming:
             return
@@ -95,7 +94,8 @@ class ErrorComparison(Stateful):
         if is_bad:
             return failed_errors(standing, self.check)
         ahead = standing.next_share
-        limit = None if ahead is None else limit_for(self._points, standing.rate, ahead)
+        margin = (self._ratio - 1) * standing.usual + self._points
+        limit = None if ahead is None else limit_for(margin, standing.rate, ahead)
         return errors_so_far(standing, self.check, self._bound.bound, limit)
 
 
@@ -104,7 +104,7 @@ class LatencyComparison(Stateful):
 
     STATE = ("_evidence", "_early", "_late")
 
-    def __init__(self, terms: LatencyTerms, top: int, guard: Guard) -> None:
+    def __init__(self, terms: LatencyTerms, top: int, guard: Bound) -> None:
         self.check = terms.check
         self.weight = LATENCY
         self._evidence = LatencyEvidence(terms.shift, top, guard)

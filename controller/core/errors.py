@@ -27,7 +27,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from controller.core.bursts import Guard
+from controller.core.bursts import Bound
 from controller.core.mixture import Mixture
 from controller.core.plain import Stateful
 
@@ -49,9 +49,10 @@ def project(n_c: int, n_b: int, t_c: float, t_b: float, ratio: float, points: fl
 def log_evidence(
     n_c: int, k_c: int, n_b: int, k_b: int, t_c: float, t_b: float, ratio: float, points: float
 ) -> tuple[float, float]:
-    """The logarithm of the e-value of one bucket with requests on both sides, and the most that it could have been.
+    """The logarithm of the e-value of one bucket with requests on both sides; `t_c` and `t_b` are above 0.
 
-    `t_b` is above 0; the most is meant for bets above the line.
+    Second, what it is when the bet is right and the bucket turns out well, for a bet above the line: two standard
+    deviations more errors of the new version than it expects, and none of the old one.
     """
     x, y = project(n_c, n_b, t_c, t_b, ratio, points)
     # n_c (t_c - x) + n_b (t_b - y), shortened by the condition that makes (x, y) the nearest point:
@@ -61,7 +62,8 @@ def log_evidence(
     log_e = k_c * gain - stake
     if k_b:
         log_e += k_b * math.log(t_b / y)
-    return log_e, n_c * gain - stake
+    expected = n_c * t_c
+    return log_e, min(max(expected + 2 * math.sqrt(expected), 1.0), n_c) * gain - stake
 
 
 class ErrorEvidence(Stateful):
@@ -73,7 +75,7 @@ class ErrorEvidence(Stateful):
         self,
         ratio: float,
         points: float,
-        guard: Guard,
+        guard: Bound,
         gaps: Sequence[float] = GAPS,
         prior: Sequence[float] = PRIOR,
     ) -> None:
@@ -96,9 +98,8 @@ class ErrorEvidence(Stateful):
         line = self._ratio * usual + self._points
         if line >= 1:
             return  # nothing is beyond such a margin
-        self._mixture.multiply(
-            [
-                self._guard(*log_evidence(n_c, k_c, n_b, k_b, min(line + gap, 1.0), usual, self._ratio, self._points))
-                for gap in self._gaps
-            ]
-        )
+        self._mixture.multiply([self._guarded(n_c, k_c, n_b, k_b, min(line + gap, 1.0), usual) for gap in self._gaps])
+
+    def _guarded(self, n_c: int, k_c: int, n_b: int, k_b: int, t_c: float, t_b: float) -> float:
+        log_e, most = log_evidence(n_c, k_c, n_b, k_b, t_c, t_b, self._ratio, self._points)
+        return self._guard(log_e, most, min(n_c * t_c, 1.0))

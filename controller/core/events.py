@@ -41,6 +41,14 @@ Kind = Literal[
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
+#: What takes nothing but traffic and time from the new version: it may happen even when it cannot be written down.
+BACKWARD: Final[frozenset[Kind]] = frozenset(
+    (
+        *("failed", "turned_back", "aborted", "restored", "held", "overstayed", "paused", "froze", "retreated"),
+        *("applied", "missed"),
+    )
+)
+
 VerdictJson = Mapping[str, Any]
 
 

@@ -23,6 +23,7 @@ from controller.core.baseline import Baseline
 from controller.core.buckets import Bucket, bin_of
 from controller.core.bursts import Guard, bad_seconds_for, dispersion
 from controller.core.comparisons import ErrorComparison, LatencyComparison, Moment
+from controller.core.gathering import Gathering
 from controller.core.judgement import Judgement, Standing, condemned
 from controller.core.outage import OutageWatch
 from controller.core.plain import Plain, Stateful
@@ -38,7 +39,7 @@ class Judge(Stateful):
     """Judges one new version against an old one, on given terms."""
 
     STATE = (
-        *("_errors", "_latency", "_baseline", "_watch", "_warm_up", "_recent", "_old", "_new"),
+        *("_errors", "_latency", "_baseline", "_gathering", "_watch", "_warm_up", "_recent", "_old", "_new"),
         *("_share", "_next_share", "_last"),
     )
 
@@ -58,6 +59,7 @@ class Judge(Stateful):
         for second, bucket in seconds:
             self._baseline.learn(bucket)
             self._recent.update(second, bucket.requests, 0)
+        self._gathering = Gathering()
         self._watch = OutageWatch()
         self._warm_up = WarmUp()
         self._old, self._new = Tally(), Tally()
@@ -97,17 +99,18 @@ class Judge(Stateful):
         old, new = _settled(old, self.terms), _settled(new, self.terms)
         stands_still = self._watch.outage(second) is not None
         self._warm_up.tick(second, has_requests=new.requests > 0, stands_still=stands_still)
-        self._compare(
-            Moment(
-                second,
-                old,
-                new,
-                self._baseline,
-                expected=self._watch.expected(self._baseline.error_rate),
-                is_warming=self._warm_up.left(second) > 0,
-                stands_still=stands_still,
+        together = self._gathering.put(old, new)
+        if together:
+            self._compare(
+                Moment(
+                    second,
+                    *together,
+                    self._baseline,
+                    expected=self._watch.expected(self._baseline.error_rate),
+                    is_warming=self._warm_up.left(second) > 0,
+                    stands_still=stands_still,
+                )
             )
-        )
         self._watch.update(second, new.requests, new.errors, old.requests, old.errors, self._baseline.error_rate)
         if self._watch.outage(second) is None:
             self._baseline.learn(old)
@@ -168,6 +171,7 @@ class Judge(Stateful):
             share=self._share,
             next_share=self._next_share,
             rate=recent.rate,
+            usual=self._baseline.error_rate,
         )
 
     def _silence(self) -> str:

@@ -44,6 +44,8 @@ class Standing:
     """Its share in the next step; None when there is none."""
     rate: float
     """Requests a second of both versions together."""
+    usual: float
+    """The old version's usual error rate."""
 
     @property
     def odds(self) -> str:

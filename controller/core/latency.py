@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from controller.core.baseline import Baseline
 from controller.core.buckets import LOWEST, SCALE, Bucket, tail_bin
-from controller.core.bursts import Guard
+from controller.core.bursts import Bound
 from controller.core.caches import Caches
 from controller.core.mixture import Mixture
 from controller.core.plain import Stateful
@@ -77,7 +77,7 @@ class LatencyEvidence(Stateful):
 
     STATE = ("_mixture", "_reference", "_caches")
 
-    def __init__(self, shift: int, top: int, guard: Guard) -> None:
+    def __init__(self, shift: int, top: int, guard: Bound) -> None:
         self._shift = shift
         self._top = top
         self._guard = guard
@@ -106,5 +106,5 @@ class LatencyEvidence(Stateful):
         self._caches.update(second, sum(new.latencies.values()), slow)
         if not new.latencies or not old.latencies:
             return
-        found = bets.log_evidence(placed(new.latencies, 0, self._top), placed(old.latencies, self._shift, self._top))
-        self._mixture.multiply([self._guard(log_e, most) for log_e, most in found])
+        found = bets.found(placed(new.latencies, 0, self._top), placed(old.latencies, self._shift, self._top))
+        self._mixture.multiply([self._guard(*bet) for bet in found])

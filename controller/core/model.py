@@ -157,6 +157,11 @@ class Rollout:
         """Whether all proxies have acknowledged what is wanted."""
         return self.applied_at is not None
 
+    @property
+    def place(self) -> str:
+        """Where it is, in words that follow on "is"."""
+        return f"in step {self.step + 1}" if self.phase == "step" else self.phase.replace("_", " ")
+
     def elapsed(self, now: float) -> float:
         """How long the clock of the current step has run."""
         return self.ran + (now - self.runs_since if self.runs_since is not None else 0.0)

@@ -107,7 +107,7 @@ def _checked(rollout: Rollout, event: Event, order: Order) -> Event:
         return event
     sensible = [verb for verb, kind in _DONE.items() if kind in possible]
     hint = f"; {' or '.join(sensible)} is possible" if sensible else ""
-    raise Refused(f"{rollout.id} is {rollout.phase.replace('_', ' ')}, where there is nothing to {order.verb}{hint}")
+    raise Refused(f"{rollout.id} is {rollout.place}, where there is nothing to {order.verb}{hint}")
 
 
 def _refuse_when_blocked(blocked: str, order: Order, *, raises: bool) -> None:

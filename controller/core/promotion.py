@@ -4,12 +4,14 @@ Owns the bounds on the excess of errors and of latency, and the limit that the n
 evidence of harm: that is asked for separately.
 
 1. The bound on the errors is the smallest u whose H0: p_c >= p_b + u is refuted at odds of 1/beta to one, by the
-   e-value of `errors` with ratio 1, points u, and both bets at what the old version usually does, which is below the
-   line. It holds at every moment (Ville): of versions that are worse than u, at most a share beta passes a step.
+   e-value of `errors` with ratio 1, points u, and bets below the line: the old version does what it usually does, and
+   the new one is a quarter of u worse, so that a single burst does not make it wait for ever. The bound holds at every
+   moment (Ville): of versions that are worse than u, at most a share beta passes a step.
 2. The limit is what the next step may cost: u* = BUDGET / (requests a second x next share x HORIZON). Where u* is 1 or
    more, the next step cannot expose more than BUDGET requests before it would be noticed, and needs no evidence. So
    the time of a step hardly depends on the traffic: log(1/beta) (next share / share) HORIZON / BUDGET seconds or so.
-3. A version that is to get the majority must be as good as the margin, or within `STRICT`.
+3. It is never below twice the margin, so that a version within the margin passes, nor above `STRICT` for a version that
+   is to get the majority.
 4. The bound on the latency refutes "slower than the old one made some bins slower": twice as slow for early steps, one
    bin beyond the margin for a version that is to get the majority.
 5. All of it begins anew with each step.
@@ -27,6 +29,7 @@ from controller.core.buckets import SCALE, Bucket
 from controller.core.errors import log_evidence
 from controller.core.latency import Reference, placed
 from controller.core.plain import Stateful
+from controller.core.slowness import SLOPES
 
 BETA: Final = 0.05
 BUDGET: Final = 10.0  # requests that a step may spoil
@@ -40,9 +43,9 @@ _TWICE: Final = SCALE  # bins
 _HIGH: Final = 50.0  # exp of it is more than any odds asked for
 
 
-def limit_for(points: float, rate: float, next_share: float) -> float:
+def limit_for(margin: float, rate: float, next_share: float) -> float:
     """The excess of errors that the next step can be risked with, u*; 1 or more needs no evidence."""
-    least = max(points, FINEST)
+    least = max(2 * margin, FINEST)
     exposed = rate * next_share * HORIZON
     limit = max(BUDGET / exposed, least) if exposed > 0 else math.inf
     return min(limit, max(STRICT, least)) if next_share > MAJORITY else limit
@@ -80,7 +83,8 @@ class ErrorBound(Stateful):
         if n_c == 0 or n_b == 0:
             return
         for i in range(self._reached):
-            self._logs[i] += log_evidence(n_c, k_c, n_b, k_b, usual, usual, 1.0, self._excesses[i])[0]
+            u = self._excesses[i]
+            self._logs[i] += log_evidence(n_c, k_c, n_b, k_b, usual + u / 4, usual, 1.0, u)[0]
         while self._reached and self._logs[self._reached - 1] >= -math.log(BETA):
             self._reached -= 1
 
@@ -100,7 +104,7 @@ class LatencyBound(Stateful):
 
     def reset(self) -> None:
         """Begin anew."""
-        self._money = [0.5, 0.5]
+        self._money = [1 / len(SLOPES)] * len(SLOPES)
         self.reached = False
 
     def update(self, new: Bucket, old: Bucket, baseline: Baseline) -> None:
@@ -109,9 +113,9 @@ class LatencyBound(Stateful):
         bets = self._reference.bets
         if bets is None or self.reached or not new.latencies or not old.latencies:
             return
-        found = bets.log_evidence(placed(old.latencies, self._shift, self._top), placed(new.latencies, 0, self._top))
+        found = bets.found(placed(old.latencies, self._shift, self._top), placed(new.latencies, 0, self._top))
         self._money = [
-            money * math.exp(min(log_e, _HIGH)) for money, (log_e, _) in zip(self._money, found, strict=True)
+            money * math.exp(min(log_e, _HIGH)) for money, (log_e, _, _) in zip(self._money, found, strict=True)
         ]
         self.reached = math.fsum(self._money) >= 1 / BETA
 

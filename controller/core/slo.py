@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from controller.core.bursts import Guard
+from controller.core.bursts import Bound
 from controller.core.mixture import Mixture
 from controller.core.plain import Stateful
 
@@ -26,12 +26,12 @@ class LimitEvidence(Stateful):
 
     STATE = ("_mixture",)
 
-    def __init__(self, limit: float, guard: Guard) -> None:
+    def __init__(self, limit: float, guard: Bound) -> None:
         self._guard = guard
         self._mixture = Mixture(_PRIOR)
         bets = [limit + (1 - limit) * part for part in _PARTS]
-        #: What a failed and what a good request is worth to each bet.
-        self._worth = [(math.log(bet / limit), math.log((1 - bet) / (1 - limit))) for bet in bets]
+        #: Each bet, and what a failed and what a good request is worth to it.
+        self._worth = [(bet, math.log(bet / limit), math.log((1 - bet) / (1 - limit))) for bet in bets]
 
     @property
     def value(self) -> float:
@@ -43,5 +43,8 @@ class LimitEvidence(Stateful):
         self._mixture.open_starts(second)
         if n:
             self._mixture.multiply(
-                [self._guard(k * failed + (n - k) * good, n * failed) for failed, good in self._worth]
+                [
+                    self._guard(k * failed + (n - k) * good, n * failed, min(n * bet, 1.0))
+                    for bet, failed, good in self._worth
+                ]
             )

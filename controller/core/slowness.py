@@ -33,59 +33,75 @@ from dataclasses import dataclass
 from typing import Final
 
 Placed = Sequence[tuple[int, int]]
+#: log e of a bucket; what it is when the bet is right and it turns out well; how probable it is then to give anything.
+Found = tuple[float, float, float]
 
 #: The slopes, in standard deviations of the rank, and the steps: the share of the reference above, and the odds.
-SLOPES: Final = (0.4, 1.0)
+SLOPES: Final = (0.15, 0.4, 1.0)
 STEPS: Final = ((0.01, 7.0), (0.001, 20.0), (0.0003, 60.0))
 _FEW: Final = 3  # a step has so many of the reference above it at most, however small the reference is
 
 
-def step_log_evidence(n_a: int, x_a: int, n_b: int, x_b: int, odds: float) -> tuple[float, float]:
-    """log e for a step, with the slow ones of each group, and the most that it can be for so many requests."""
+def step_log_evidence(n_a: int, x_a: int, n_b: int, x_b: int, odds: float) -> float:
+    """log e for a step, with the slow ones of each group."""
     if n_a > n_b:
         return step_log_evidence(n_b, x_b, n_a, x_a, 1 / odds)
     n, k = n_a + n_b, x_a + x_b
-    w = n_a / n
-    log_e = x_a * math.log(odds) - min(k * math.log1p(w * (odds - 1)), n_a * math.log1p(k / n * (odds - 1)))
-    best, worst = (odds, 1.0) if odds >= 1 else (1.0, odds)
-    return log_e, _most(n_a, w, best, worst)
+    more = odds - 1
+    return x_a * math.log(odds) - min(k * math.log1p(n_a / n * more), n_a * math.log1p(k / n * more))
 
 
-def _most(n: int, w: float, best: float, worst: float) -> float:
-    """The most that n requests of the smaller group can give: all of them best, and all of the other group worst.
+@dataclass(frozen=True, slots=True)
+class _Step:
+    first: int
+    odds: float
+    rate: float
+    """Of group a, the share that is slow if the bet is right."""
 
-    The sum of log t over a group is at most n log(mean of t), and what remains rises with the one mean and falls with
-    the other.
-    """
-    return n * math.log(best / (w * best + (1 - w) * worst))
+    def found(self, n_a: int, a: Placed, n_b: int, b: Placed) -> Found:
+        first, odds = self.first, self.odds
+        x_a = sum(count for place, count in a if place >= first)
+        x_b = sum(count for place, count in b if place >= first)
+        expected = n_a * self.rate
+        many = min(max(expected + 2 * math.sqrt(expected), 1.0), n_a)
+        most = many * (math.log(odds) - math.log1p(n_a / (n_a + n_b) * (odds - 1)))
+        return step_log_evidence(n_a, x_a, n_b, x_b, odds), most, min(expected, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Slope:
+    steepness: float
     logs: Sequence[float]
     tilts: Sequence[float]
     inverses: Sequence[float]
 
     @classmethod
-    def of(cls, ranks: Sequence[float], slope: float) -> _Slope:
-        logs = [slope * math.sqrt(12.0) * (rank - 0.5) for rank in ranks]
-        return cls(logs, [math.exp(log) for log in logs], [math.exp(-log) for log in logs])
+    def of(cls, ranks: Sequence[float], steepness: float) -> _Slope:
+        logs = [steepness * math.sqrt(12.0) * (rank - 0.5) for rank in ranks]
+        return cls(steepness, logs, [math.exp(log) for log in logs], [math.exp(-log) for log in logs])
 
-    def log_evidence(self, n_a: int, a: Placed, n_b: int, b: Placed) -> tuple[float, float]:
-        if n_a > n_b:
-            n_a, a, n_b, b, sign, tilts = n_b, b, n_a, a, -1.0, self.inverses
-        else:
-            sign, tilts = 1.0, self.tilts
-        logs = self.logs
-        own = total = 0.0
-        for place, count in a:
-            own += count * logs[place]
-            total += count * tilts[place]
-        for place, count in b:
-            total += count * tilts[place]
+    def found(self, n_a: int, a: Placed, n_b: int, b: Placed) -> Found:
         n = n_a + n_b
-        ends = tilts[0], tilts[-1]
-        return sign * own - n_a * math.log(total / n), _most(n_a, n_a / n, max(ends), min(ends))
+        if n_a <= n_b:
+            own, total = _sums(a, b, self.logs, self.tilts)
+            few, log_e = n_a, own - n_a * math.log(total / n)
+        else:
+            own, total = _sums(b, a, self.logs, self.inverses)
+            few, log_e = n_b, -own - n_b * math.log(total / n)
+        # A rank has a standard deviation of 1 in these units: the bet expects h^2/2 of each request, give or take h.
+        h = self.steepness
+        return log_e, few * h * h / 2 + 2 * h * math.sqrt(few), 1.0
+
+
+def _sums(few: Placed, many: Placed, logs: Sequence[float], tilts: Sequence[float]) -> tuple[float, float]:
+    """The logarithms of the smaller group, and the tilts of both."""
+    own = total = 0.0
+    for place, count in few:
+        own += count * logs[place]
+        total += count * tilts[place]
+    for place, count in many:
+        total += count * tilts[place]
+    return own, total
 
 
 class Bets:
@@ -106,18 +122,16 @@ class Bets:
         for count in counts:
             ranks.append((below + count / 2) / total)
             below += count
-        self._slopes = [_Slope.of(ranks, slope) for slope in slopes]
-        self._steps = [(_first_place(counts, max(share * total, _FEW)), odds) for share, odds in steps]
+        self._bets: list[_Slope | _Step] = [_Slope.of(ranks, slope) for slope in slopes]
+        for share, odds in steps:
+            first = _first_place(counts, max(share * total, _FEW))
+            above = max(sum(counts[first:]), 1) / total
+            self._bets.append(_Step(first, odds, above * odds / (1 + above * (odds - 1))))
 
-    def log_evidence(self, a: Placed, b: Placed) -> list[tuple[float, float]]:
-        """For each bet that a is slower: log e of this bucket, which has requests in both groups, and its most."""
+    def found(self, a: Placed, b: Placed) -> list[Found]:
+        """What each bet that a is slower finds in a bucket, which has requests in both groups."""
         n_a, n_b = sum(count for _, count in a), sum(count for _, count in b)
-        found = [slope.log_evidence(n_a, a, n_b, b) for slope in self._slopes]
-        for first, odds in self._steps:
-            x_a = sum(count for place, count in a if place >= first)
-            x_b = sum(count for place, count in b if place >= first)
-            found.append(step_log_evidence(n_a, x_a, n_b, x_b, odds))
-        return found
+        return [bet.found(n_a, a, n_b, b) for bet in self._bets]
 
 
 def _first_place(counts: Sequence[int], above: float) -> int:

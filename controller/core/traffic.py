@@ -47,7 +47,7 @@ class RecentTraffic(Stateful):
 
 
 class Tally(Stateful):
-    """What became of the requests of one version since the step began."""
+    """What became of the requests of one version over some seconds."""
 
     STATE = ("requests", "errors", "unanswered", "_latencies")
 
@@ -66,10 +66,9 @@ class Tally(Stateful):
         for index, count in bucket.latencies.items():
             latencies[index] = latencies.get(index, 0) + count
 
-    @property
-    def error_rate(self) -> float:
-        """The share that failed; 0 without requests."""
-        return self.errors / self.requests if self.requests else 0.0
+    def bucket(self) -> Bucket:
+        """All of it as one bucket."""
+        return Bucket(self.requests, self.errors, self.unanswered, self._latencies)
 
     def numbers(self) -> dict[str, Any]:
         """All of it for a verdict, latencies in seconds."""

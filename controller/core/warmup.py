@@ -2,8 +2,8 @@
 
 Owns the clock of the warm-up, and what counts meanwhile. Must not judge.
 
-1. For `WARM_UP` seconds from the first request of a new instance, what it does counts for nothing, except for the
-   evidence of a catastrophe: more than `CATASTROPHE` worse than the old version.
+1. For `WARM_UP` seconds from the first request of a new instance, what it does counts for nothing, but for failing more
+   than `ALLOWANCE` more often than the old version.
 2. The clock stands still while both versions fail.
 
 Units: seconds, rates from 0 to 1.
@@ -16,8 +16,10 @@ from typing import Final
 from controller.core.plain import Stateful
 
 WARM_UP: Final = 30
-CATASTROPHE: Final = 0.3
-CATASTROPHE_GAPS: Final = (0.3, 0.7)
+ALLOWANCE: Final = 0.05
+#: Bets of the evidence that counts meanwhile: how far beyond what is allowed.
+GROSS_GAPS: Final = (0.1, 0.3, 0.95)
+GROSS_PRIOR: Final = (1.0, 1.0, 1.0)
 
 
 class WarmUp(Stateful):

@@ -33,7 +33,7 @@ def test_an_order_is_taken_where_it_makes_sense_and_refused_elsewhere(verb: Verb
     if phase in MAKES_SENSE[verb]:
         world.order(verb)
     else:
-        with pytest.raises(Refused, match=f"shop-1 is {phase.replace('_', ' ')}, where there is nothing to {verb}"):
+        with pytest.raises(Refused, match=f"shop-1 is {world.rollout.place}, where there is nothing to {verb}"):
             world.order(verb)
 
 
