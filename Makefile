@@ -10,10 +10,10 @@ COMPILED := $(shell find proxy -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 BUILD := setup.py $(wildcard build_backend/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench load build clean
+.PHONY: help demo test lint format bench decisions load build clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## run two demo services, the proxy and traffic in this terminal
 	$(BIN)/serinus demo $(ARGS)
@@ -32,6 +32,9 @@ format: build ## rewrite the sources in the house style
 
 bench: build ## measure against other proxies
 	$(BIN)/python -m loadtests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+decisions: build ## compare rules that roll back or promote, on simulated traffic
+	$(BIN)/python -m loadtests.decisions --short $(ARGS)
 
 load: build ## run locust against the demo
 	$(BIN)/python -m loadtests.run $(ARGS)

@@ -61,7 +61,7 @@ class Judge(Stateful):
             self._recent.update(second, bucket.requests, 0)
         self._gathering = Gathering()
         self._watch = OutageWatch()
-        self._warm_up = WarmUp()
+        self._warm_up = WarmUp(terms.warm_up)
         self._old, self._new = Tally(), Tally()
         self._share = 0.0
         self._next_share: float | None = None

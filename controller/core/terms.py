@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from config.check import Check, ErrorRateCheck, LatencyCheck
 from controller.core.latency import shift_for
+from controller.core.warmup import WARM_UP
 
 #: How long a bucket waits for requests that are under way. When latency is judged, what takes longer is slow, and that
 #: is enough to know. When it is not, nobody else would notice a version that never answers: then it is an error.
@@ -49,6 +50,9 @@ class Terms:
     bad_seconds: int | None = None
     """How many separate bad seconds it takes to condemn a version. None: by how the old version's errors come."""
 
+    warm_up: int = WARM_UP
+    """For how long new instances are forgiven what is no gross failure."""
+
     @classmethod
     def of(cls, checks: Iterable[Check], alpha: float) -> Terms:
         """The terms of a rollout; of several checks of one kind, the first one counts."""
@@ -80,4 +84,5 @@ class Terms:
             latency=LatencyTerms(**latency) if latency else None,
             alpha=plain["alpha"],
             bad_seconds=plain["bad_seconds"],
+            warm_up=plain["warm_up"],
         )

@@ -2,8 +2,8 @@
 
 Owns the clock of the warm-up, and what counts meanwhile. Must not judge.
 
-1. For `WARM_UP` seconds from the first request of a new instance, what it does counts for nothing, but for failing more
-   than `ALLOWANCE` more often than the old version.
+1. For some time from the first request of a new instance, what it does counts for nothing, except for failing more than
+   `ALLOWANCE` more often than the old version.
 2. The clock stands still while both versions fail.
 
 Units: seconds, rates from 0 to 1.
@@ -27,7 +27,8 @@ class WarmUp(Stateful):
 
     STATE = ("_is_new", "_until")
 
-    def __init__(self) -> None:
+    def __init__(self, duration: int = WARM_UP) -> None:
+        self._duration = duration
         self._is_new = True
         self._until = 0
 
@@ -41,7 +42,7 @@ class WarmUp(Stateful):
             self._until += 1
         elif self._is_new and has_requests:
             self._is_new = False
-            self._until = second + WARM_UP
+            self._until = second + self._duration
 
     def left(self, second: int) -> int:
         """How much of it is left in this second; 0 when it is over, or has not begun."""

@@ -1,0 +1,127 @@
+"""What the simulated rollouts say: rates with their uncertainty, costs, and how they stand to the targets.
+
+Owns the arithmetic. Must not simulate or show anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Literal
+
+from scipy.stats import beta
+
+from loadtests.decisions.efficiency import Efficiency
+from loadtests.decisions.rollouts import Outcome
+from loadtests.decisions.worlds import Case
+
+Status = Literal["stretch", "reached", "missed"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One rule in one world."""
+
+    runs: int
+    rolled_back: int
+    promoted: int
+    time: float | None
+    """Median seconds: to the rollback of a bad version, since it became bad; to everybody for a good one."""
+    excess: float | None
+    """Failed requests too many until the rollback of a bad version, on average."""
+    exposed: float | None
+    """Requests that it was sent until then, on average."""
+
+    @property
+    def bound(self) -> float:
+        """The share that is rolled back is surely at most so much (Clopper, Pearson; one side, 95 %)."""
+        return upper_bound(self.rolled_back, self.runs)
+
+
+def upper_bound(seen: int, of: int) -> float:
+    """The upper end of the interval of Clopper and Pearson, one side, 95 %."""
+    return float(beta.ppf(0.95, seen + 1, of - seen)) if seen < of else 1.0
+
+
+def summed(case: Case, outcomes: Sequence[Outcome]) -> Cell:
+    """Sum up the rollouts of one rule in one world."""
+    ended = {kind: [outcome for outcome in outcomes if outcome.ended == kind] for kind in ("rolled back", "promoted")}
+    counted = ended["promoted" if case.is_good else "rolled back"]
+    since = 0.0 if case.is_good else case.bad_from
+    return Cell(
+        runs=len(outcomes),
+        rolled_back=len(ended["rolled back"]),
+        promoted=len(ended["promoted"]),
+        time=median(outcome.at - since for outcome in counted) if counted else None,
+        excess=fmean(outcome.excess for outcome in counted) if counted and not case.is_good else None,
+        exposed=fmean(outcome.exposed for outcome in counted) if counted and not case.is_good else None,
+    )
+
+
+@dataclass(frozen=True)
+class Target:
+    """A number that was promised."""
+
+    what: str
+    target: str
+    measured: str
+    status: Status
+
+
+Table = Mapping[str, Mapping[str, Cell]]
+"""By world and by rule."""
+
+
+def targets(
+    cases: Sequence[Case], table: Table, errors: Sequence[Efficiency], latency: Sequence[Efficiency]
+) -> list[Target]:
+    """How Serinus stands to its targets."""
+    good = [table[case.name]["Serinus"] for case in cases if case.is_good]
+    gross = [case for case in cases if case.is_gross]
+    warm = "Serinus, no warm-up"
+    return [
+        _judged("false rollbacks, the worst world", max(c.rolled_back / c.runs for c in good), 0.01, 0.005, "{:.2%}"),
+        _judged(
+            "the same, all worlds, upper 95 %",
+            upper_bound(sum(c.rolled_back for c in good), sum(c.runs for c in good)),
+            *(0.015, 0.005, "{:.2%}"),
+        ),
+        _judged("requests / oracle, errors, mean", fmean(r.ours / r.oracle for r in errors), 1.35, 1.20, "{:.2f}"),
+        _judged("requests / bound, latency, mean", fmean(r.ours / r.bound for r in latency), 2.7, 2.0, "{:.2f}"),
+        *_excess_targets(gross, table, "Serinus", ""),
+        *_excess_targets(gross, table, warm, ", without warm-up"),
+        _judged("excess of Flagger (5) / ours, 50/s and more, least", _times_fewer(gross, table), 15, 100, "{:.0f}x"),
+        _judged("missed bad versions, 5 % and more", _missed(gross, table), 0.01, 0.0, "{:.1%}"),
+        _judged(
+            "a good version has everything, 50/s", table["equal, 50/s"]["Serinus"].time or 1e9, 300, 180, "{:.0f} s"
+        ),
+    ]
+
+
+def _excess_targets(gross: Iterable[Case], table: Table, rule: str, suffix: str) -> list[Target]:
+    whole = [table[c.name][rule].excess or 0.0 for c in gross if c.name.startswith("100%")]
+    part = [table[c.name][rule].excess or 0.0 for c in gross if not c.name.startswith("100%")]
+    return [
+        _judged(f"excess bad requests, 5 and 20 %, the most{suffix}", max(part), 20, 10, "{:.1f}"),
+        _judged(f"excess bad requests, 100 %, the most{suffix}", max(whole), 60, 30, "{:.1f}"),
+    ]
+
+
+def _times_fewer(gross: Iterable[Case], table: Table) -> float:
+    rows = [table[case.name] for case in gross]
+    return min((row["Flagger (5)"].excess or 0.0) / max(row["Serinus"].excess or 0.0, 1.0) for row in rows)
+
+
+def _missed(gross: Iterable[Case], table: Table) -> float:
+    cells = [table[case.name]["Serinus"] for case in gross]
+    return sum(cell.promoted for cell in cells) / sum(cell.runs for cell in cells)
+
+
+def _judged(what: str, measured: float, target: float, stretch: float, form: str) -> Target:
+    """Whether a number is where it should be; less is better, unless the stretch is above the target."""
+    sign = -1 if stretch > target else 1
+    reached = sign * measured <= sign * target
+    status: Status = "stretch" if sign * measured <= sign * stretch else "reached" if reached else "missed"
+    relation = ">=" if sign < 0 else "<="
+    return Target(what, f"{relation} {form.format(target)} ({form.format(stretch)})", form.format(measured), status)

@@ -1,0 +1,1 @@
+"""The rules that are compared: Serinus', and those of others as their sources have them."""

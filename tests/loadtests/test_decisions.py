@@ -1,0 +1,106 @@
+"""The benchmark of decisions: the rules of others do what their sources say, and seeds make it repeatable."""
+
+import math
+
+import numpy as np
+import pytest
+
+from controller.core.buckets import bin_of
+from loadtests.decisions.efficiency import error_races, latency_races, measure
+from loadtests.decisions.nearest import nearest_good, nearest_ordered, positive, relative_entropy
+from loadtests.decisions.results import Cell, summed, upper_bound
+from loadtests.decisions.rollouts import Outcome, Rule
+from loadtests.decisions.rules.argo import Argo
+from loadtests.decisions.rules.flagger import Flagger
+from loadtests.decisions.rules.kayenta import Kayenta, is_high
+from loadtests.decisions.rules.oracle import Oracle
+from loadtests.decisions.rules.prometheus import histogram_quantile
+from loadtests.decisions.rules.serinus import Serinus
+from loadtests.decisions.traffic import BINS, FASTEST, USUAL, slower
+from loadtests.decisions.worlds import Case, bad_cases, good_cases
+
+CASES = {case.name: case for case in [*good_cases(), *bad_cases()]}
+BROKEN, EQUAL, SILENT = CASES["100% errors, 50/s"], CASES["equal, 50/s"], CASES["no traffic for 10 min"]
+
+
+def run(rule: Rule, case: Case, seed: int = 1) -> Outcome:
+    return rule.run(case, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize(
+    ("rule", "case", "ended", "at"),
+    [
+        (Flagger("", 1), BROKEN, "rolled back", 120),
+        (Flagger("", 5), BROKEN, "rolled back", 360),
+        (Flagger("", 5), EQUAL, "promoted", 300),
+        (Flagger("", 1), SILENT, "rolled back", 180),
+        (Argo("", 60, 0.99, 0), BROKEN, "rolled back", 60),
+        (Argo("", 300, 0.95, 3), BROKEN, "rolled back", 1200),
+        (Argo("", 300, 0.95, 3), EQUAL, "promoted", 2400),
+        (Argo("", 60, 0.99, 0), SILENT, "rolled back", 120),
+        (Kayenta(), BROKEN, "rolled back", 1800),
+        (Kayenta(), EQUAL, "promoted", 3600),
+    ],
+)
+def test_a_rule_ends_when_its_source_says(rule, case: Case, ended: str, at: int):
+    outcome = run(rule, case)
+    assert (outcome.ended, outcome.at) == (ended, at)
+
+
+@pytest.mark.parametrize("rule", [Serinus(), Flagger("", 5), Oracle()])
+def test_the_same_seed_gives_the_same_rollout(rule):
+    assert run(rule, BROKEN) == run(rule, BROKEN)
+
+
+def test_nobody_spoils_less_than_the_oracle():
+    costs = [np.mean([run(rule, BROKEN, seed).excess for seed in range(20)]) for rule in (Oracle(), Serinus())]
+    assert costs == sorted(costs)
+
+
+def test_kayenta_looks_at_the_tolerance_and_lets_the_ratio_go_without_errors_of_the_baseline():
+    zeros, points = np.zeros(60), np.linspace(0.01, 0.02, 60)
+    assert is_high(points, zeros)
+    assert is_high(2 * points, points)
+    assert not is_high(points, points)
+    assert not is_high(zeros, zeros)
+
+
+def test_a_quantile_is_linear_within_a_bucket_of_prometheus():
+    latencies = np.zeros(BINS, dtype=np.int64)
+    latencies[bin_of(0.3) - FASTEST] = 100
+    assert histogram_quantile(0.5, latencies) == pytest.approx(0.375)
+    assert math.isnan(histogram_quantile(0.5, np.zeros(BINS, dtype=np.int64)))
+
+
+def test_the_nearest_good_rates_lie_on_the_margin_and_no_neighbour_is_nearer():
+    share, old, new = 0.05, 0.001, 0.05
+    x, y = nearest_good(share, old, new, 1.25, 0.005)
+
+    def distance(y: float) -> float:
+        return share * relative_entropy(new, 1.25 * y + 0.005) + (1 - share) * relative_entropy(old, y)
+
+    assert x == pytest.approx(1.25 * y + 0.005)
+    assert distance(y) <= min(distance(0.9 * y), distance(1.1 * y))
+
+
+def test_the_nearest_ordered_latencies_are_in_order():
+    old, new = nearest_ordered(0.05, positive(USUAL), positive(slower(USUAL, 2.0)))
+    assert (old.sum(), new.sum()) == (pytest.approx(1), pytest.approx(1))
+    assert (np.cumsum(new) >= np.cumsum(old) - 1e-9).all()
+
+
+@pytest.mark.parametrize("race", [error_races()[2], latency_races()[2]], ids=lambda race: race.name)
+def test_a_race_ends_for_everybody(race):
+    measured = measure(race, runs=5, seed=1)
+    assert min(measured.oracle, measured.ours, measured.guarded) > 0
+
+
+def test_outcomes_are_summed_by_what_matters_for_the_world():
+    outcomes = [Outcome("rolled back", 10, 4.0, 8), Outcome("rolled back", 30, 6.0, 12), Outcome("promoted", 99, 0, 0)]
+    assert summed(BROKEN, outcomes) == Cell(3, 2, 1, 20, 5.0, 10)
+    assert summed(EQUAL, outcomes) == Cell(3, 2, 1, 99, None, None)
+
+
+@pytest.mark.parametrize(("seen", "of", "bound"), [(0, 2000, 0.0015), (20, 2000, 0.0145), (3, 3, 1.0)])
+def test_shares_have_an_upper_bound(seen: int, of: int, bound: float):
+    assert upper_bound(seen, of) == pytest.approx(bound, abs=1e-4)
