@@ -52,12 +52,16 @@ class Peer:
     def __init__(self, sock: socket.socket) -> None:
         sock.settimeout(PATIENCE)
         self.sock = sock
+        self.record = bytearray()  # all that came
         self._read = b""
 
     @classmethod
     def connect(cls, address: tuple[str, int], source: str = "127.0.0.1") -> "Peer":
         """A new connection to this address from that one."""
         return cls(socket.create_connection(address, PATIENCE, (source, 0)))
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
 
     def send(self, *parts: bytes) -> "Peer":
         for part in parts:
@@ -149,8 +153,8 @@ class Peer:
 
     def rest(self) -> bytes:
         """Everything to the end. Raises ConnectionResetError when the connection is aborted."""
-        while more := self.sock.recv(262144):
-            self._read += more
+        while self.read_some():
+            pass
         taken, self._read = self._read, b""
         return taken
 
@@ -171,10 +175,15 @@ class Peer:
         return bool(self._read) or bool(select.select([self.sock], [], [], 0)[0])
 
     def _more(self) -> None:
-        more = self.sock.recv(262144)
-        if not more:
+        if not self.read_some():
             raise ConnectionError(f"the connection ended behind {self._read[-200:]!r}")
+
+    def read_some(self) -> bytes:
+        """What has come, or nothing at the end. Raises ConnectionResetError when the connection is aborted."""
+        more = self.sock.recv(262144)
+        self.record += more
         self._read += more
+        return more
 
 
 def listen_at(path: Path) -> socket.socket:
@@ -202,6 +211,9 @@ class Upstream:
             self.address = f"unix:{path}"
         self._listening.settimeout(PATIENCE)
         self.peers: list[Peer] = []
+
+    def fileno(self) -> int:
+        return self._listening.fileno()
 
     def accept(self) -> Peer:
         """The next new connection."""

@@ -1,0 +1,261 @@
+"""What passes is what two independent parsers read in it, however it is made and cut; what is no HTTP does no harm.
+
+The oracles are h11 and httptools. Names of fields, and what happens to each, are modelled here once more.
+"""
+
+import select
+from contextlib import suppress
+
+import h11
+import httptools
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.peers import PATIENCE, Message, Pair, Peer, Upstream
+from tests.support.random_messages import (
+    ADDED,
+    CUTS,
+    FRAMING,
+    GARBAGE,
+    HOP,
+    KNOWN,
+    KNOWN_METHODS,
+    STRANGERS,
+    Raw,
+    answers,
+    cut,
+    requests,
+    spoiled,
+)
+from tests.support.stage import GET, Stage, eventually
+
+Read = tuple[bytes, list[Pair], bytes]
+POST = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n"
+LAST = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+MANY = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# The model
+
+
+def dashed(name: bytes) -> bytes:
+    return name.lower().replace(b"_", b"-")
+
+
+def named_by_connection(fields: tuple[Pair, ...]) -> set[bytes]:
+    lists = [value for name, value in fields if name.lower() == b"connection"]
+    return {token.strip(b" \t").lower() for value in lists for token in value.split(b",")}
+
+
+def passes(pair: Pair, fields: tuple[Pair, ...], chunked: bool) -> bool:
+    """Is this field of a stranger's request forwarded?"""
+    name = pair[0].lower()
+    is_twin = b"_" in name and (dashed(name) in KNOWN or dashed(name).startswith(b"x-serinus-"))
+    if is_twin or name in FRAMING | ADDED | HOP | STRANGERS or name.startswith(b"x-serinus-"):
+        return False
+    return chunked if name == b"trailer" else name not in named_by_connection(fields)
+
+
+def answer_passes(pair: Pair, fields: tuple[Pair, ...], chunked: bool) -> bool:
+    name = pair[0].lower()
+    if name in FRAMING | HOP or name.startswith(b"x-serinus-") or name in named_by_connection(fields):
+        return False
+    return name != b"trailer" or chunked
+
+
+# The oracles
+
+
+def asking_h11(method: bytes) -> h11.Connection:
+    """A client that has sent a request."""
+    reader = h11.Connection(h11.CLIENT)
+    reader.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
+    reader.send(h11.EndOfMessage())
+    return reader
+
+
+def read_by_h11(text: bytes, role: type[h11.CLIENT] | type[h11.SERVER] = h11.SERVER) -> Read:
+    """Start line, fields and body."""
+    reader = asking_h11(b"GET") if role is h11.CLIENT else h11.Connection(h11.SERVER)
+    reader.receive_data(text)
+    head = reader.next_event()
+    if isinstance(head, h11.Request):
+        start = head.method + b" " + head.target + b" HTTP/" + head.http_version
+    else:
+        assert isinstance(head, h11.Response)
+        start = b"HTTP/%b %d %b" % (head.http_version, head.status_code, head.reason)
+    body = b""
+    while isinstance(event := reader.next_event(), h11.Data):
+        body += event.data
+    assert isinstance(event, h11.EndOfMessage)
+    return start, list(head.headers.raw_items()), body
+
+
+class Collector:
+    """What httptools says of one message."""
+
+    def __init__(self) -> None:
+        self.url = self.body = b""
+        self.fields: list[Pair] = []
+        self.is_whole = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value.rstrip(b" \t")))
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.is_whole = True
+
+
+def read_by_httptools(text: bytes) -> Read:
+    """As `read_by_h11`, for methods that it knows."""
+    collector = Collector()
+    parser = httptools.HttpRequestParser(collector)
+    parser.feed_data(text)
+    assert collector.is_whole
+    start = parser.get_method() + b" " + collector.url + b" HTTP/" + parser.get_http_version().encode()
+    return start, collector.fields, collector.body
+
+
+def passed(seen: Message) -> list[Pair]:
+    """The fields that did not come from us."""
+    ours = (b"TE", b"trailers"), (b"Connection", b"TE")
+    return [pair for pair in seen.fields if pair not in ours and pair[0].lower() not in FRAMING | ADDED]
+
+
+def over_unix(stage: Stage) -> Upstream:
+    """The upstream at a path, which tells when it was read."""
+    if stage.upstream.port:
+        stage.upstream = stage.new_upstream(unix=True)
+        stage.serve()
+    return stage.upstream
+
+
+# What is valid
+
+
+@MANY
+@given(raw=requests(), positions=CUTS)
+def test_a_request_arrives_as_others_read_it(stage: Stage, raw: Raw, positions: list[int]) -> None:
+    client = stage.client(unix=True).send_apart(*cut(raw.text, positions))
+    side = stage.upstream.asked()
+    before = len(side.record)
+    seen = side.message()
+    side.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert client.message().status == 204
+    client.close()
+
+    start, fields, body = read_by_h11(raw.text)
+    assert (start, body) == (raw.start, raw.body)
+    assert (seen.line, seen.body) == (start, body)
+    assert passed(seen) == [pair for pair in fields if passes(pair, raw.fields, raw.chunked)]
+    forwarded = bytes(side.record[before:])
+    assert read_by_h11(forwarded) == (seen.line, list(seen.fields), seen.body)
+    if raw.start.split(b" ")[0] in KNOWN_METHODS:
+        assert read_by_httptools(forwarded) == (seen.line, list(seen.fields), seen.body)
+
+
+@MANY
+@given(raw=answers(), positions=CUTS)
+def test_a_response_arrives_as_others_read_it(stage: Stage, raw: Raw, positions: list[int]) -> None:
+    upstream = over_unix(stage)
+    client = stage.client().send(GET)
+    side = upstream.asked()
+    side.message()
+    side.send_apart(*cut(raw.text, positions))
+    got = client.message()
+    client.close()
+
+    start, fields, body = read_by_h11(raw.text, h11.CLIENT)
+    assert (start, body) == (raw.start, raw.body)
+    assert (got.line, got.body) == (start, body)
+    passed = [pair for pair in got.fields if pair[0].lower() not in FRAMING]
+    assert passed == [pair for pair in fields if answer_passes(pair, raw.fields, raw.chunked)]
+    assert read_by_h11(bytes(client.record), h11.CLIENT) == (got.line, list(got.fields), got.body)
+
+
+# What is not
+
+
+@MANY
+@given(text=st.one_of(GARBAGE, spoiled(requests())), positions=CUTS)
+def test_nothing_that_a_client_sends_does_harm(stage: Stage, text: bytes, positions: list[int]) -> None:
+    """It gets answers or a close, and what reaches the upstream is well-formed as far as it goes."""
+    client = stage.client(unix=True)
+    forwarded = answer_all(stage, client, cut(text, positions))
+
+    assert not client.record or client.record.startswith(b"HTTP/1.1 ")
+    for request in forwarded:
+        assert_well_formed(h11.Connection(h11.SERVER), request)
+    eventually(lambda: stage.gauges()["clients"] == stage.gauges()["requests in flight"] == 0)
+    assert stage.worker.program.poll() is None
+
+
+@MANY
+@given(text=st.one_of(GARBAGE, spoiled(answers())), positions=CUTS)
+def test_nothing_that_an_upstream_sends_does_harm(stage: Stage, text: bytes, positions: list[int]) -> None:
+    """The client gets a response that is well-formed as far as it goes."""
+    upstream = over_unix(stage)
+    client = stage.client().send(POST)
+    side = upstream.asked()
+    side.message()
+    side.send_apart(*cut(text, positions))
+    side.close()
+    with suppress(ConnectionError):
+        answer = client.message()
+        while answer.status < 200:
+            answer = client.message()
+    client.close()
+
+    assert_well_formed(asking_h11(b"POST"), bytes(client.record))
+    eventually(lambda: stage.gauges()["clients"] == stage.gauges()["requests in flight"] == 0)
+    assert stage.worker.program.poll() is None
+
+
+def answer_all(stage: Stage, client: Peer, parts: list[bytes]) -> list[bytes]:
+    """Send the parts, be an upstream that answers each head at once and closes, until all is over; what came there."""
+    sides: list[Peer] = []
+    while client.fileno() >= 0:
+        if parts and not client.has_unread():
+            send_next(client, parts)
+        asked = [stage.upstream.fileno(), client.fileno(), *(side.fileno() for side in sides if side.fileno() >= 0)]
+        ready, _, _ = select.select(asked, [], [], 0 if parts else PATIENCE)
+        assert ready or parts, "neither an answer nor an end"
+        if stage.upstream.fileno() in ready:
+            sides.append(stage.upstream.accept())
+        for side in sides:
+            if side.fileno() in ready:
+                answer_head(side)
+        if client.fileno() in ready and not client.read_some():
+            client.close()
+    return [bytes(side.record) for side in sides]
+
+
+def send_next(client: Peer, parts: list[bytes]) -> None:
+    with suppress(OSError):
+        client.send(parts.pop(0))
+        if not parts:
+            client.end_sending()
+
+
+def answer_head(side: Peer) -> None:
+    """Answer if there is a whole head by now, and close."""
+    more = side.read_some()
+    if b"\r\n\r\n" in side.record:
+        side.send(LAST)
+        side.close()
+    elif not more:
+        side.close()
+
+
+def assert_well_formed(reader: h11.Connection, text: bytes) -> None:
+    """There is no fault in it, though it may not be whole."""
+    if not text:
+        return  # to h11 it would be the end
+    reader.receive_data(text)
+    while reader.next_event() not in (h11.NEED_DATA, h11.PAUSED):
+        if reader.their_state in (h11.DONE, h11.MUST_CLOSE):
+            return
