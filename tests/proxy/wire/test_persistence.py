@@ -279,6 +279,7 @@ def test_bytes_that_came_while_idle_are_no_answer_to_the_next_request(stage: Sta
     other = stage.client()
     eventually(lambda: stage.gauges()["clients"] == 2)
     os.kill(stage.worker.program.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, stage.worker.program.pid, os.WSTOPPED)
     other.send(GET)
     side.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
     os.kill(stage.worker.program.pid, signal.SIGCONT)
