@@ -151,10 +151,11 @@ class World:
             self.proxies[name] = self._changed(proxy, split=split, changed_by=by, change_reason=reason)
 
     def set_endpoint(self, version: str, address: str, **changes: Any) -> None:
-        """Change how an endpoint is at every proxy."""
+        """Change how an endpoint is at every proxy that has it; a rollout may have moved it to the other version."""
         for name, proxy in self.proxies.items():
-            found = proxy.endpoints[version][address]
-            self.proxies[name] = _with_endpoint(proxy, version, address, replace(found, **changes))
+            if address in proxy.endpoints[version]:
+                found = proxy.endpoints[version][address]
+                self.proxies[name] = _with_endpoint(proxy, version, address, replace(found, **changes))
 
     def _take(self, events: tuple[Event, ...]) -> None:
         for event in events:
