@@ -8,8 +8,8 @@ Rules:
    an exact path, then a regular expression (the first in the file), then the longest prefix, then any path;
    a route that names methods; the earlier one in the file.
 2. A prefix matches at segment bounds: `/api` takes `/api` and `/api/x`, not `/apix`.
-3. Hosts are compared in lower case and without a port; paths in their normalised form, once decoded; what is forwarded
-   is what was sent. Regular expressions must match the whole path.
+3. Hosts are compared in lower case, without a port and the dot of the root; paths in their normalised form, once
+   decoded; what is forwarded is what was sent. Regular expressions must match the whole path.
 4. Compiled once; a look-up costs a few hash look-ups, however many routes there are.
 """
 

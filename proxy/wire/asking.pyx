@@ -78,7 +78,7 @@ cdef class Asking(Request):
         if rule is None:
             host = p[head.authority:head.authority + head.authority_len].lower()
             if not host.startswith(b"["):
-                host = host.partition(b":")[0]
+                host = host.partition(b":")[0].removesuffix(b".")
             else:
                 host = host.partition(b"]")[0] + b"]"
             path = p[head.target:head.target + head.path_len] if head.path_len else b"/"

@@ -11,7 +11,6 @@ cdef class Taker:
     cdef int upstream_expired(self, int64_t now) except -1
     cdef int upstream_broken(self) except -1
     cdef int endpoint_free(self) except -1
-    cdef int endpoint_drains(self, int64_t deadline) except -1
 
 cdef enum UpstreamState:
     CONNECTING

@@ -55,10 +55,6 @@ cdef class Taker:
         """The wait in an endpoint's queue is over: it is this one's turn."""
         return 0
 
-    cdef int endpoint_drains(self, int64_t deadline) except -1:
-        """The endpoint takes nothing new; a long exchange should end by then."""
-        return 0
-
 
 cdef class Upstream(Socket):
     """One connection to an endpoint."""

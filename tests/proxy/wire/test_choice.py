@@ -13,6 +13,7 @@ from tests.support.access_lines import access_lines
 from tests.support.echo_upstream import echoes
 from tests.support.one_client import ask, connected
 from tests.support.one_worker import OneWorker, one_worker, service
+from tests.support.waiting import until
 
 BY_HEADER = Sticky((KeySource("header", "x-user"),))
 CANARY_HEADER = (ValueMatch("x-preview", "exact", "canary"),)
@@ -92,6 +93,107 @@ async def count_versions(worker: OneWorker, rounds: int, ahead: int) -> Counter[
                 length = head.index(b"Content-Length: ") + 16
                 await client.reader.readexactly(int(head[length : head.index(b"\r\n", length)]))
     return versions
+
+
+def to_v2(**conditions: Any) -> list[Route]:
+    """What matches goes to v2, everything else is 404."""
+    return [Route("shop", version="v2", **conditions)]
+
+
+class TestRoutes:
+    """Each case: a route, and heads that match it and heads that do not, as they come from clients."""
+
+    @pytest.mark.parametrize(
+        ("conditions", "matching", "others"),
+        [
+            (
+                {"host": "shop.example.com"},
+                [
+                    "Host: shop.example.com",
+                    "Host: SHOP.Example.COM",
+                    "Host: shop.example.com:8080",
+                    "Host: shop.example.com.",
+                ],
+                ["Host: example.com", "Host: x.shop.example.com", "Host: shop.example.com.evil", "Host: [::1]"],
+            ),
+            (
+                {"host": "*.example.com"},
+                ["Host: shop.example.com", "Host: a.b.EXAMPLE.com:80"],
+                ["Host: example.com", "Host: notexample.com"],
+            ),
+            ({"host": "[::1]"}, ["Host: [::1]", "Host: [::1]:8080"], ["Host: [::2]:8080", "Host: a"]),
+            ({"host": "127.0.0.1"}, ["Host: 127.0.0.1:9000"], ["Host: 127.0.0.2"]),
+            (
+                {"headers": (ValueMatch("x-preview", "exact", "canary"),)},
+                ["Host: a\r\nX-Preview: canary", "Host: a\r\nx-PREVIEW:  canary\t"],
+                ["Host: a", "Host: a\r\nX-Preview: Canary", "Host: a\r\nX-Preview-2: canary", "Host: a\r\nX-Preview:"],
+            ),
+            (
+                {"cookies": (ValueMatch("beta", "exact", "1"),)},
+                [
+                    "Host: a\r\nCookie: a=b; beta=1",
+                    "Host: a\r\nCookie: a=b\r\nCookie: beta=1",
+                    'Host: a\r\nCookie: beta="1"',
+                ],
+                ["Host: a", "Host: a\r\nCookie: xbeta=1", "Host: a\r\nCookie: beta=12", "Host: a\r\nCookie: BETA=1"],
+            ),
+        ],
+    )
+    async def test_by_fields(self, conditions: dict[str, Any], matching: list[str], others: list[str]):
+        async with echoes(2) as some:
+            with one_worker(service([[echo.port] for echo in some], [1, 0]), routes=to_v2(**conditions)) as worker:
+                async with connected(worker.address) as client:
+                    for fields, status in [*((one, 200) for one in matching), *((one, 404) for one in others)]:
+                        client.writer.write(f"GET / HTTP/1.1\r\n{fields}\r\n\r\n".encode())
+                        assert ((await client.receive()).status, fields) == (status, fields)
+
+    @pytest.mark.parametrize(
+        ("conditions", "matching", "others"),
+        [
+            (
+                {"path_kind": "prefix", "path": "/api"},
+                ["/api", "/api/", "/api/x?a=b", "//api//x", "/x/../api", "/%61pi", "/api/%2e%2E/api", "http://a/api"],
+                ["/", "/apix", "/api%2Fx", "/api/..", "/x?/api", "http://a", "http://a/"],
+            ),
+            ({"path_kind": "exact", "path": "/"}, ["/", "//", "/.", "/?q", "http://a", "http://a?q"], ["/x", "/%2F"]),
+            ({"path_kind": "regex", "path": "/v[0-9]+/.*"}, ["/v1/", "/v22/x/y"], ["/v1", "/x/v1/", "/V1/"]),
+            (
+                {"query": (ValueMatch("color", "exact", "sky blue"),)},
+                ["/?color=sky%20blue", "/?a&color=sky+blue&b=c", "/x?c%6Flor=sky+blue"],
+                ["/", "/?color", "/?color=sky", "/?xcolor=sky+blue", "/color=sky+blue"],
+            ),
+            ({"query": (ValueMatch("debug", "present"),)}, ["/?debug", "/?a=b&debug=", "/?debug=1"], ["/", "/?debugx"]),
+            ({"query": (ValueMatch("debug", "absent"),)}, ["/", "/?debugx", "/debug"], ["/?debug", "/?a&debug=1"]),
+        ],
+    )
+    async def test_by_targets_which_are_forwarded_as_they_were_sent(
+        self, conditions: dict[str, Any], matching: list[str], others: list[str]
+    ):
+        async with echoes(2) as some:
+            with one_worker(service([[echo.port] for echo in some], [1, 0]), routes=to_v2(**conditions)) as worker:
+                async with connected(worker.address) as client:
+                    for target, status in [*((one, 200) for one in matching), *((one, 404) for one in others)]:
+                        assert ((await client.ask(target, Host="a")).status, target) == (status, target)
+            origin_forms = [target.removeprefix("http://a") for target in matching]
+            assert some[1].targets == [form if form.startswith("/") else f"/{form}" for form in origin_forms]
+
+    async def test_by_methods(self):
+        async with echoes(2) as some:
+            routes = to_v2(methods=frozenset({"GET", "PURGE"}))
+            with one_worker(service([[echo.port] for echo in some]), routes=routes) as worker:
+                statuses = [
+                    (await ask(worker.address, "/", method)).status for method in ("GET", "PURGE", "POST", "HEAD")
+                ]
+        assert statuses == [200, 200, 404, 404]
+
+    async def test_the_answer_to_what_no_route_matches_says_so_and_keeps_the_connection(self):
+        async with echoes(1) as (echo,):
+            with one_worker(service([[echo.port]]), routes=to_v2(path_kind="exact", path="/v2")) as worker:
+                async with connected(worker.address) as client:
+                    one = await client.ask("/elsewhere")
+                    assert (one.status, one.headers["proxy-status"]) == (404, "serinus; error=destination_not_found")
+                    assert (await client.ask("/elsewhere")).status == 404
+                await until(lambda: worker.slab.read_version(0)["requests"] == {404: 2})
 
 
 class TestForced:
