@@ -3,7 +3,6 @@
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,10 +47,18 @@ def a_file(places: Mapping[str, str], canary: float = 0, **parts: Any) -> dict[s
     }
 
 
+@pytest.fixture(scope="module")
+def running(places: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeProxy]:
+    with whole_proxy(tmp_path_factory.mktemp("proxy"), a_file(places)) as proxy:
+        yield proxy
+
+
 @pytest.fixture
-def proxy(places: Mapping[str, str], tmp_path: Path) -> Iterator[WholeProxy]:
-    with whole_proxy(tmp_path, a_file(places)) as running:
-        yield running
+def proxy(running: WholeProxy, places: Mapping[str, str]) -> WholeProxy:
+    """A proxy that serves this file, whatever it was told before."""
+    running.write(a_file(places))
+    running.admin.reload()
+    return running
 
 
 @pytest.mark.parametrize("reload", [by_signal, by_api])
