@@ -79,7 +79,7 @@ class Refused(Fault):
 class Unauthorized(Refused):
     """401 or 403: the token is missing or not the right one."""
 
-    hint = "Set --token or SERINUS_TOKEN to the token of the admin API (admin.token or admin.token_file of its file)."
+    hint = "Set --token or SERINUS_TOKEN to its token (token or token_file of admin or controller in the file)."
 
 
 class NotFound(Refused):

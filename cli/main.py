@@ -3,7 +3,7 @@
 Owns the list of commands. Must not import what a command needs: `serinus --help` and shell completion import click and
 the command modules only, so these import rich, pydantic, aiohttp and the proxy inside of their functions.
 
-Exit codes, the same for all commands: 0 done, 1 failed, 2 usage or invalid configuration, 3 cannot reach.
+Exit codes, for all commands: 0 done, 1 failed or rolled back, 2 usage or invalid configuration, 3 cannot reach.
 """
 
 import importlib
@@ -18,6 +18,7 @@ from cli.output import Output, json_option
 #: Where each command is: module and attribute, in the order of `serinus --help`.
 _COMMANDS: Final[Mapping[str, str]] = {
     "proxy": "cli.serve:proxy",
+    "controller": "cli.serve:controller",
     "up": "cli.serve:up",
     "demo": "cli.demo:demo",
     "status": "cli.observe:status",
@@ -26,6 +27,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "activate": "cli.change:activate",
     "endpoint": "cli.endpoint:endpoint",
     "reload": "cli.change:reload",
+    "rollout": "cli.rollout:rollout",
     "config": "cli.configuration:configuration",
     "healthcheck": "cli.health:healthcheck",
     "version": "cli.main:version",
@@ -53,8 +55,9 @@ def serinus() -> None:
     """Serinus splits the traffic of a service between its versions.
 
     Commands that ask or change a running proxy talk to its admin API: --admin or SERINUS_ADMIN says where it is.
+    Those of rollouts talk to the controller: --controller or SERINUS_CONTROLLER.
 
-    Exit codes: 0 done, 1 failed, 2 usage or invalid configuration, 3 cannot reach.
+    Exit codes: 0 done, 1 failed or rolled back, 2 usage or invalid configuration, 3 cannot reach.
     """
 
 

@@ -24,12 +24,12 @@ _admin_option = click.option(
     metavar="ADDRESS",
     help="Where the admin API is: host:port or unix:/path. Environment: SERINUS_ADMIN.",
 )
-_token_option = click.option(
+token_option = click.option(
     "--token",
     envvar="SERINUS_TOKEN",
     default="",
     metavar="TOKEN",
-    help="The token of the admin API; other users can see it in the list of processes, so better in SERINUS_TOKEN.",
+    help="The token of the API; other users can see it in the list of processes, so better in SERINUS_TOKEN.",
 )
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; shown as the last change.")
 if_match_option = click.option(
@@ -55,18 +55,18 @@ def talks_to_admin(
     """Give a command `--admin`, `--token` and `--json`, and call it with the client and the output that these make."""
 
     @_admin_option
-    @_token_option
+    @token_option
     @json_option
     @functools.wraps(command)
     def run(admin: str, token: str, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
         output = Output(as_json)
         with output.reporting():
-            command(AdminClient(admin, token, actor=_actor()), output, *args, **kwargs)
+            command(AdminClient(admin, token, actor=actor()), output, *args, **kwargs)
 
     return run
 
 
-def _actor() -> str:
+def actor() -> str:
     """Who makes a change: the name of the user, where the system knows one that a header can carry."""
     try:
         name = getpass.getuser()

@@ -67,7 +67,7 @@ class Unready(Exception):
 
 
 class Conductor:
-    """All rollouts. `published` is called after every change of the book.
+    """All rollouts.
 
     Raises:
         IllegalTransition, BadClock, ValueError, KeyError: the journal holds what cannot have happened.
@@ -78,6 +78,8 @@ class Conductor:
         self.journal: Final = journal
         self.tools: Final = tools
         self.trouble = ""
+        #: Set, and replaced by another one, at every change of the book.
+        self.news = asyncio.Event()
         self._unwritten: list[Entry] = []
         self._listeners: list[Callable[[], None]] = []
         self._loops: dict[str, Loop] = {}
@@ -121,6 +123,8 @@ class Conductor:
             _log.error("%s; what takes traffic from a new version is done all the same", self.trouble)
             self._unwritten += entries
         self.book = book
+        self.news.set()
+        self.news = asyncio.Event()
         for listener in self._listeners:
             listener()
 
@@ -133,6 +137,11 @@ class Conductor:
     def loop_of(self, identity: str) -> Loop | None:
         """The loop of a rollout, as long as there is one."""
         return self._loops.get(identity)
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """The loops of all rollouts that are not over."""
+        return tuple(self._loops.values())
 
     def rollout(self, identity: str) -> Rollout:
         """One rollout. Raises NotFound."""

@@ -44,7 +44,7 @@ class Child:
                 stderr=STDOUT,
                 pass_fds=tuple(inherit),
                 start_new_session=True,
-                preexec_fn=_stop_with_parent() if sys.platform == "linux" else None,
+                preexec_fn=stop_with_parent(),
             )
         return cls(name, program, log)
 
@@ -77,7 +77,9 @@ class Child:
             os.killpg(self.program.pid, signal.SIGKILL)
 
 
-def _stop_with_parent() -> Callable[[], None]:
+def stop_with_parent() -> Callable[[], None] | None:
     """What a child does before it starts: have the kernel send it SIGTERM when its parent is gone."""
+    if sys.platform != "linux":
+        return None
     libc = ctypes.CDLL(None)  # loaded here, because after the fork as little as possible should happen
     return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

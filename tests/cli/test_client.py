@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.client import AdminAddress, AdminClient
+from cli.client import AdminClient, ApiAddress
 from cli.faults import BadUsage, Conflict, Invalid, NotFound, Problem, Refused, Stale, Unauthorized, Unreachable
 from tests.cli.fake_admin import Asked, FakeAdmin, serving
 
@@ -27,7 +27,7 @@ def client(admin: FakeAdmin) -> AdminClient:
     ],
 )
 def test_an_address_is_a_host_and_port_or_a_unix_socket(text: str, shown: str):
-    assert str(AdminAddress.parse(text)) == shown
+    assert str(ApiAddress.parse(text)) == shown
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_an_address_is_a_host_and_port_or_a_unix_socket(text: str, shown: str):
 )
 def test_anything_else_is_refused_with_the_forms_that_there_are(text: str):
     with pytest.raises(BadUsage, match=r"Write 127\.0\.0\.1:9900"):
-        AdminAddress.parse(text)
+        ApiAddress.parse(text)
 
 
 @pytest.mark.parametrize("token", ["two\nlines", "ключ"])

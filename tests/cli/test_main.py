@@ -56,8 +56,22 @@ EVERY = dict(all_commands(serinus))
 
 def test_these_are_the_commands():
     assert {" ".join(names) for names in EVERY} == {
-        *("proxy", "up", "demo", "status", "watch", "split", "activate", "reload", "healthcheck", "version"),
+        *(
+            "proxy",
+            "controller",
+            "up",
+            "demo",
+            "status",
+            "watch",
+            "split",
+            "activate",
+            "reload",
+            "healthcheck",
+            "version",
+        ),
         *(f"endpoint {verb}" for verb in ("add", "drain", "remove", "up", "down")),
+        *(f"rollout {verb}" for verb in ("start", "status", "watch", "promote", "pause", "resume", "abort", "retry")),
+        "rollout why",
         *(f"config {verb}" for verb in ("check", "show", "schema", "diff")),
     }
 
@@ -89,7 +103,7 @@ def test_help_imports_nothing_that_only_a_command_needs():
 
 
 def test_an_unknown_command_is_a_usage_error(run: Run):
-    result = run("controller")
+    result = run("teleport")
     assert (result.exit_code, "No such command" in result.stderr) == (2, True)
 
 

@@ -1,0 +1,119 @@
+"""The client of the controller's API: one method per call, answers as they are.
+
+Owns names and types of the calls. Must not print, and must not know a command. Weights are per cent or numbers of
+endpoints, durations are seconds, instants seconds of the rollout clock unless they are called `wall` (since 1970).
+"""
+
+from typing import Any, Final, Literal, TypedDict, cast
+
+from cli.client import ApiClient, path_of
+from cli.faults import NotFound
+
+DEFAULT_CONTROLLER: Final = "127.0.0.1:9901"
+Verb = Literal["promote", "pause", "resume", "abort", "retry"]
+ENDED: Final = frozenset({"promoted", "rolled_back"})
+
+
+class RolloutStatus(TypedDict):
+    """One rollout; `from` is a word of Python, so this one is written as a function call."""
+
+    id: str
+    service: str
+    strategy: str
+    to: str
+    phase: str
+    step: int
+    steps: int
+    attempt: int
+    weights: dict[str, float]
+    active: str | None
+    applied: bool
+    elapsed: float
+    bake: float | None
+    deadline: float | None
+    failed: list[str]
+    why: str
+    by: str
+    waits: str
+    sealed: bool
+    at: float
+
+
+class Verdict(TypedDict):
+    """What one check says."""
+
+    check: str
+    value: str
+    reason: str
+    numbers: dict[str, Any]
+
+
+class DecisionStatus(TypedDict):
+    """One thing that was decided."""
+
+    n: int | None
+    wall: float
+    event: str | None
+    sentence: str
+    by: str
+    verdicts: list[Verdict]
+
+
+class Reasons(TypedDict):
+    """Why a rollout is where it is."""
+
+    rollout: RolloutStatus
+    now: DecisionStatus
+    decisions: list[DecisionStatus]
+
+
+class Rollouts(TypedDict):
+    """All rollouts, and what holds all of them."""
+
+    rollouts: list[RolloutStatus]
+    stopped: str | None
+    frozen: str
+    trouble: str
+
+
+class ControllerClient(ApiClient):
+    """Calls the API of the controller."""
+
+    api = "the controller"
+    hint = "Is `serinus controller` running? Set --controller or SERINUS_CONTROLLER."
+
+    def rollouts(self) -> Rollouts:
+        """All of them, the oldest first."""
+        return cast(Rollouts, self._call("GET", "/v1/rollouts"))
+
+    def rollout(self, identity: str) -> RolloutStatus:
+        """The rollout with this id."""
+        return cast(RolloutStatus, self._call("GET", path_of("rollouts", identity)))
+
+    def find(self, name: str) -> RolloutStatus:
+        """The rollout with this id, or the one of this service: that which is under way, else the newest.
+
+        Raises:
+            NotFound: there is none.
+        """
+        every = self.rollouts()["rollouts"]
+        fitting = [each for each in every if name in (each["id"], each["service"])]
+        if not fitting:
+            raise NotFound(404, f"there is no rollout {name!r}, and none of a service of this name")
+        under_way = [each for each in fitting if each["phase"] not in (*ENDED, "pending")]
+        waiting = [each for each in fitting if each["phase"] == "pending"]
+        return next(iter([*under_way, *waiting]), fitting[-1])
+
+    def start(self, service: str, **more: str | None) -> RolloutStatus:
+        """Start a rollout; `from_`, `to`, `if_running` and `reason` are left out when they are None."""
+        body = {name.rstrip("_"): value for name, value in more.items() if value is not None}
+        return cast(RolloutStatus, self._call("POST", "/v1/rollouts", {"service": service, **body}))
+
+    def order(self, identity: str, verb: Verb, *, reason: str = "", all_steps: bool = False) -> RolloutStatus:
+        """Order something."""
+        body = {"reason": reason, **({"all": True} if all_steps else {})}
+        return cast(RolloutStatus, self._call("POST", path_of("rollouts", identity, verb), body))
+
+    def why(self, identity: str) -> Reasons:
+        """Why a rollout is where it is."""
+        return cast(Reasons, self._call("GET", path_of("rollouts", identity, "why")))

@@ -1,0 +1,72 @@
+"""Rollouts in words: one line for where each is, and the reasons of its decisions.
+
+Pure: no printing, no clock.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from cli.controller import DecisionStatus, Reasons, Rollouts, RolloutStatus
+
+#: Events that say nothing to people who ask why.
+_MACHINERY = frozenset({"applied", "moved", "missed", "slipped", "sealed"})
+
+
+def place_in_words(rollout: RolloutStatus) -> str:
+    """`step 2 of 4`, `holding`, `rolling back`."""
+    if rollout["phase"] == "step":
+        return f"step {rollout['step'] + 1} of {rollout['steps']}"
+    return rollout["phase"].replace("_", " ")
+
+
+def weights_in_words(rollout: RolloutStatus) -> str:
+    """`stable 90 %, canary 10 %`."""
+    total = sum(rollout["weights"].values()) or 1.0
+    shares = {name: 100 * weight / total for name, weight in rollout["weights"].items()}
+    return ", ".join(f"{name} {round(share, 2):g} %" for name, share in shares.items())
+
+
+def line_of(rollout: RolloutStatus) -> str:
+    """One line: where it is, what it wants, and what it waits for or why it ended there."""
+    reason = rollout["waits"] or rollout["why"]
+    return f"{rollout['id']}: {place_in_words(rollout)} ({weights_in_words(rollout)})" + (
+        f": {reason}" if reason else ""
+    )
+
+
+def all_in_words(rollouts: Rollouts) -> str:
+    """All rollouts, the newest first, and what holds all of them."""
+    lines = [line_of(rollout) for rollout in reversed(rollouts["rollouts"])] or ["there are no rollouts"]
+    if rollouts["stopped"] is not None:
+        lines.append(f"the line is stopped: {rollouts['stopped']}")
+    lines += [sentence for sentence in (rollouts["frozen"], rollouts["trouble"]) if sentence]
+    return "\n".join(lines)
+
+
+def reasons_in_words(reasons: Reasons) -> str:
+    """What is decided now, and every decision before, the newest last."""
+    rollout = reasons["rollout"]
+    lines = [f"{rollout['id']}: {rollout['strategy']} of {rollout['service']} to {rollout['to']}"]
+    for decision in reasons["decisions"]:
+        if decision["event"] not in _MACHINERY:
+            lines += _decision_lines(decision)
+    lines += ["", f"now: {place_in_words(rollout)} ({weights_in_words(rollout)})", *_now_lines(reasons["now"])]
+    return "\n".join(lines)
+
+
+def _decision_lines(decision: DecisionStatus) -> Iterator[str]:
+    when = datetime.fromtimestamp(decision["wall"])
+    event = (decision["event"] or "").replace("_", " ")
+    yield f"{when:%Y-%m-%d %H:%M:%S}  {event}" + (f": {decision['sentence']}" if decision["sentence"] else "")
+    yield from _verdict_lines(decision)
+
+
+def _now_lines(decision: DecisionStatus) -> Iterator[str]:
+    if decision["sentence"]:
+        yield f"  {decision['sentence']}"
+    yield from _verdict_lines(decision)
+
+
+def _verdict_lines(decision: DecisionStatus) -> Iterator[str]:
+    for verdict in decision["verdicts"]:
+        yield f"    {verdict['check']} {verdict['value']}: {verdict['reason']}"

@@ -1,0 +1,186 @@
+"""The shapes of what is asked of the controller and of what it answers; the OpenAPI document is made from them.
+
+Owns names and types. Must not check what depends on a rollout (`controller.conductor` does).
+
+1. Bodies are closed: an unknown key is a problem.
+2. Units: durations in seconds, weights in per cent or parts, `at` in seconds of the rollout clock, `wall` in seconds
+   since 1970; null is "not known" or "none".
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from config.quantities import Duration
+from config.texts import Name, VersionName
+from controller.core.model import Phase
+
+Words = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
+
+
+class Closed(BaseModel):
+    """A part of the interface: closed to unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, hide_input_in_errors=True,
+        validate_by_name=True, validate_by_alias=True,
+    )  # fmt: skip
+
+
+class Nothing(Closed):
+    """No body."""
+
+
+class StartBody(Closed):
+    """A new rollout, as the file says, with other versions where they are named."""
+
+    service: Name
+    from_: VersionName | None = Field(default=None, alias="from")
+    """The old version. Default: as in the file."""
+    to: VersionName | None = None
+    """The new version. Default: as in the file."""
+    if_running: Literal["reject", "queue", "supersede"] = "reject"
+    """What becomes of it when the service has a rollout already."""
+    reason: Words = ""
+
+
+class OrderBody(Closed):
+    """An order to a rollout."""
+
+    reason: Words = ""
+    """Why; kept and shown."""
+
+
+class PromoteBody(OrderBody):
+    """Go on without waiting."""
+
+    all: bool = False
+    """Past all steps at once."""
+
+
+class SignalBody(Closed):
+    """What somebody outside has noticed."""
+
+    service: Name
+    check: Name | None = None
+    """The signal check that it is for. Default: the first one; without any, the rollout holds."""
+    state: Literal["bad", "good"] = "bad"
+    """bad: something is wrong; good: not any more."""
+    message: Words = ""
+    """What people are told."""
+    expires: Duration | None = None
+    """After how long it is over by itself. Default: never."""
+
+
+class LineBody(Closed):
+    """Whether anything may move forward."""
+
+    stopped: bool
+    reason: Words = ""
+
+
+class RolloutView(Closed):
+    """One rollout as it is now."""
+
+    id: str
+    service: str
+    strategy: Literal["canary", "blue-green", "rolling"]
+    from_: str = Field(alias="from")
+    to: str
+    phase: Phase
+    step: int
+    """Counts from 0."""
+    steps: int
+    attempt: int
+    weights: dict[str, float]
+    """What is wanted of the proxies."""
+    active: str | None
+    """The version that has everything, in pool mode."""
+    applied: bool
+    """Whether every proxy has acknowledged that."""
+    elapsed: float
+    """How long the clock of the step has run."""
+    bake: float | None
+    """How long it has to."""
+    deadline: float | None
+    """When a hold ends."""
+    failed: list[str]
+    """The checks that have failed."""
+    why: str
+    """Why it is where it is."""
+    by: str
+    """Who wanted that; empty for the controller itself."""
+    waits: str
+    """What it waits for."""
+    sealed: bool
+    """It has ended and can not be taken back any more."""
+    at: float
+    """Of the last event."""
+
+
+class RolloutsView(Closed):
+    """All rollouts, the oldest first, and what holds all of them."""
+
+    rollouts: list[RolloutView]
+    stopped: str | None
+    """Why the line is stopped."""
+    frozen: str
+    """Why nothing moves forward now, by the calendar."""
+    trouble: str
+    """Why nothing can be written down."""
+
+
+class DecisionView(BaseModel):
+    """One thing that was decided, with the numbers that it was decided on."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    n: int | None
+    """Its number in the journal; null for what is only waited for."""
+    wall: float
+    event: str | None
+    sentence: str
+    by: str
+    verdicts: list[dict[str, Any]]
+
+
+class WhyView(Closed):
+    """Why a rollout is where it is: what is decided now, and everything that was decided before."""
+
+    rollout: RolloutView
+    now: DecisionView
+    decisions: list[DecisionView]
+
+
+class LineView(Closed):
+    """Whether anything may move forward."""
+
+    stopped: bool
+    by: str
+    reason: str
+
+
+class ProblemItem(Closed):
+    """One thing that is wrong."""
+
+    path: str
+    message: str
+    suggestion: str | None
+
+
+class ProblemView(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str
+    problems: list[ProblemItem]
+
+
+class HealthView(Closed):
+    """The controller acts."""
+
+    status: Literal["alive"]

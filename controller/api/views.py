@@ -1,0 +1,245 @@
+"""What the API shows and does: one view for each call.
+
+Owns the way from a request to the conductor and from its answer to the models. Must not decide anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from controller.api import models
+from controller.api.asking import read_actor
+from controller.conductor import Conductor
+from controller.core.book import Happened
+from controller.core.model import Rollout
+from controller.core.orders import Order, Verb
+from controller.core.situation import verdict_to_json
+from controller.core.strategy import strategy_of
+from controller.journal import Record
+
+B = TypeVar("B", bound=models.Closed)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the views ask."""
+
+    conductor: Conductor
+    metrics: Callable[[str], tuple[bytes, str]]
+    openapi: Mapping[str, Any]
+    closing: asyncio.Event
+    """Set when the API goes away, so that endless answers end."""
+    ping_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[B]):
+    """One request, read."""
+
+    parts: Parts
+    request: web.Request
+    body: B
+
+    @property
+    def conductor(self) -> Conductor:
+        """Who is asked."""
+        return self.parts.conductor
+
+    @property
+    def id(self) -> str:
+        """The `{id}` of the path."""
+        return self.request.match_info["id"]
+
+    @property
+    def by(self) -> str:
+        """Who asks."""
+        return read_actor(self.request)
+
+
+def answer(content: BaseModel, status: int = 200) -> web.Response:
+    """A JSON answer."""
+    return web.Response(status=status, text=content.model_dump_json(by_alias=True), content_type="application/json")
+
+
+async def get_healthz(asked: Asked[models.Nothing]) -> web.Response:
+    """Whether the controller acts."""
+    return answer(models.HealthView(status="alive"))
+
+
+async def get_metrics(asked: Asked[models.Nothing]) -> web.Response:
+    """What the controller counts of itself."""
+    content, content_type = asked.parts.metrics(asked.request.headers.get("Accept", ""))
+    return web.Response(body=content, headers={"Content-Type": content_type})
+
+
+async def get_openapi(asked: Asked[models.Nothing]) -> web.Response:
+    """The description of the API."""
+    return web.Response(text=json.dumps(asked.parts.openapi), content_type="application/json")
+
+
+async def get_rollouts(asked: Asked[models.Nothing]) -> web.Response:
+    """All rollouts."""
+    conductor = asked.conductor
+    line = conductor.book.line
+    return answer(
+        models.RolloutsView(
+            rollouts=[rollout_view(conductor, rollout) for rollout in conductor.book.rollouts.values()],
+            stopped=line.reason or f"by {line.by}" if line else None,
+            frozen=conductor.window(),
+            trouble=conductor.trouble,
+        )
+    )
+
+
+async def post_rollout(asked: Asked[models.StartBody]) -> web.Response:
+    """Start one."""
+    body = asked.body
+    changes = {name: value for name, value in (("from_", body.from_), ("to", body.to)) if value is not None}
+    rollout = await asked.conductor.start(
+        body.service, changes, by=asked.by, reason=body.reason, if_running=body.if_running
+    )
+    return answer(rollout_view(asked.conductor, rollout), 201)
+
+
+async def get_rollout(asked: Asked[models.Nothing]) -> web.Response:
+    """One rollout."""
+    return answer(rollout_view(asked.conductor, asked.conductor.rollout(asked.id)))
+
+
+async def get_why(asked: Asked[models.Nothing]) -> web.Response:
+    """Why it is where it is."""
+    conductor, rollout = asked.conductor, asked.conductor.rollout(asked.id)
+    records = [each for each in conductor.journal.records if _is_about(each, rollout.id)]
+    return answer(
+        models.WhyView(
+            rollout=rollout_view(conductor, rollout),
+            now=_decision_now(conductor, rollout),
+            decisions=[decision_view(record) for record in records],
+        )
+    )
+
+
+async def post_promote(asked: Asked[models.PromoteBody]) -> web.Response:
+    """The next step, or all of them, without waiting."""
+    return _order(asked, "promote", all_steps=asked.body.all)
+
+
+async def post_pause(asked: Asked[models.OrderBody]) -> web.Response:
+    """Stay at this weight; failures still roll back."""
+    return _order(asked, "pause")
+
+
+async def post_resume(asked: Asked[models.OrderBody]) -> web.Response:
+    """Go on."""
+    return _order(asked, "resume")
+
+
+async def post_abort(asked: Asked[models.OrderBody]) -> web.Response:
+    """Roll back."""
+    return _order(asked, "abort")
+
+
+async def post_retry(asked: Asked[models.OrderBody]) -> web.Response:
+    """Begin anew."""
+    return _order(asked, "retry")
+
+
+async def post_signal(asked: Asked[models.SignalBody]) -> web.Response:
+    """What somebody outside has noticed."""
+    body = asked.body
+    asked.conductor.signal(
+        body.service, body.check or "", bad=body.state == "bad", by=asked.by, message=body.message, seconds=body.expires
+    )
+    return await get_rollouts(Asked(asked.parts, asked.request, models.Nothing()))
+
+
+async def get_line(asked: Asked[models.Nothing]) -> web.Response:
+    """Whether anything may move forward."""
+    return answer(_line_view(asked.conductor))
+
+
+async def put_line(asked: Asked[models.LineBody]) -> web.Response:
+    """Stop everything from moving forward, or let it go on."""
+    asked.conductor.stop_line(stopped=asked.body.stopped, by=asked.by, reason=asked.body.reason)
+    return answer(_line_view(asked.conductor))
+
+
+def rollout_view(conductor: Conductor, rollout: Rollout) -> models.RolloutView:
+    """A rollout for people and programs."""
+    strategy = strategy_of(rollout.policy)
+    split = strategy.split(rollout)
+    loop = conductor.loop_of(rollout.id)
+    last = strategy.last_step(rollout)
+    return models.RolloutView(
+        id=rollout.id,
+        service=rollout.service,
+        strategy=rollout.policy.strategy,
+        from_=rollout.old,
+        to=rollout.new,
+        phase=rollout.phase,
+        step=rollout.step,
+        steps=last + 1,
+        attempt=rollout.attempt,
+        weights=dict(split.weights),
+        active=split.active,
+        applied=rollout.is_applied,
+        elapsed=rollout.elapsed(max(conductor.tools.clock.now(), rollout.at)),
+        bake=strategy.bake(rollout.step) if rollout.step <= last else None,
+        deadline=rollout.deadline,
+        failed=list(rollout.failed),
+        why=rollout.why,
+        by=rollout.by,
+        waits="" if rollout.has_ended or loop is None or loop.decision is None else loop.decision.sentence,
+        sealed=rollout.sealed,
+        at=rollout.at,
+    )
+
+
+def decision_view(record: Record) -> models.DecisionView:
+    """An entry of the journal as a decision."""
+    assert isinstance(record.entry, Happened)
+    event = record.entry.event
+    return models.DecisionView(
+        n=record.n,
+        wall=record.wall,
+        event=event.kind,
+        sentence=event.why,
+        by=event.by,
+        verdicts=[dict(verdict) for verdict in event.evidence],
+    )
+
+
+def _decision_now(conductor: Conductor, rollout: Rollout) -> models.DecisionView:
+    loop = conductor.loop_of(rollout.id)
+    decision = loop.decision if loop is not None else None
+    verdicts = [*decision.seen.before, *decision.seen.verdicts] if decision is not None else []
+    return models.DecisionView(
+        n=None,
+        wall=conductor.tools.clock.wall(),
+        event=None,
+        sentence=decision.sentence if decision is not None else rollout.why,
+        by="",
+        verdicts=[verdict_to_json(verdict) for verdict in verdicts],
+        **({"proxies": decision.to_json()["proxies"], "lost": dict(decision.seen.lost)} if decision else {}),
+    )
+
+
+def _order(asked: Asked[Any], verb: Verb, *, all_steps: bool = False) -> web.Response:
+    rollout = asked.conductor.order(asked.id, Order(verb, asked.by, asked.body.reason, all_steps))
+    return answer(rollout_view(asked.conductor, rollout))
+
+
+def _line_view(conductor: Conductor) -> models.LineView:
+    line = conductor.book.line
+    return models.LineView(stopped=line is not None, by=line.by if line else "", reason=line.reason if line else "")
+
+
+def _is_about(record: Record, identity: str) -> bool:
+    return isinstance(record.entry, Happened) and record.entry.rollout == identity
