@@ -50,6 +50,7 @@ class ServiceStatus(TypedDict):
     active: str | None
     versions: dict[str, VersionStatus]
     last_change: LastChange
+    split_change: LastChange
 
 
 class State(TypedDict):

@@ -12,7 +12,7 @@ from typing import TypeVar
 from config.admin import Authorized
 from config.environment import substitute
 from config.files import parse_token, read_secret
-from config.model import Config, Route, Service, ServiceLimits, ServiceTimeouts
+from config.model import Config, Rollout, Route, Service, ServiceLimits, ServiceTimeouts
 from config.problems import Complaint, ConfigError, Problem, render_path
 from config.references import check_references
 from config.shape import build
@@ -93,12 +93,21 @@ def _completed(config: Config) -> Config:
             {name: _with_globals(service, config) for name, service in config.services.items()}
         )
     }
+    rollouts = {name: _with_breaker(rollout, config.services[name]) for name, rollout in config.rollouts.items()}
+    changes["rollouts"] = type(config.rollouts)(rollouts)
     if len(config.services) == 1 and "routes" not in config.model_fields_set:
         changes["routes"] = (Route(service=next(iter(config.services))),)
     proxies = tuple(_with_token(proxy) for proxy in config.controller.proxies)
     changes["admin"] = _with_token(config.admin)
     changes["controller"] = _with_token(config.controller).model_copy(update={"proxies": proxies})
     return config.model_copy(update=changes)
+
+
+def _with_breaker(rollout: Rollout, service: Service) -> Rollout:
+    """Return the rollout with the breaker of its service, where only that one has its own."""
+    if "breaker" in rollout.model_fields_set or "breaker" not in service.model_fields_set:
+        return rollout
+    return rollout.model_copy(update={"breaker": service.breaker})
 
 
 def _with_token(part: A) -> A:

@@ -79,7 +79,8 @@ class _Rollout(Value):
     hold: Hold = Hold()
     """What holding means."""
     breaker: OrOff[Breaker] = Breaker()
-    """The proxy's own emergency brake, without the controller."""
+    """The proxy's own emergency brake for the new version, while the old one has requests too; it needs no controller.
+    Default: the breaker of the service where that has one, else 5 failures among 20."""
     alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.01
     """The chance of ever rolling back a good version."""
     keep_old: DurationOrOff = 86400.0

@@ -226,7 +226,7 @@ class Service(Value):
     retries: Retries = Retries()
     """Retries on another endpoint."""
     breaker: OrOff[Breaker] = None
-    """Takes a failing version out without any controller."""
+    """Takes a failing version out without any controller. The new version of a rollout has the rollout's breaker."""
     drain: Drain = Drain()
     """How endpoints are emptied."""
     limits: ServiceLimits = ServiceLimits()

@@ -156,7 +156,7 @@ class Proxy:
 
 
 def _seen(content: Mapping[str, Any]) -> SeenService:
-    change = content["last_change"]
+    change = content["split_change"]
     return SeenService(
         generation=content["generation"],
         split=Split(content["split"], content["active"]),

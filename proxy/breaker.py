@@ -2,12 +2,12 @@
 
 Owns the samples of the counters and the step that follows. The rule itself is `proxy.core.breaking`.
 
-1. It follows the versions of services with `breaker`, other than the stable one, while they have weight in a split. A
-   version with weight 0 and a service in pool mode have nothing that could be taken: it does not switch pools.
+1. It follows the versions that have a guard (`config.guard`) while they have weight in a split. A version with weight 0
+   and a service in pool mode have nothing that could be taken: it does not switch pools.
 2. What it has taken stays out until somebody sets the weights again. Then it counts from nothing.
-3. The reference is the stable version. Without a usable endpoint of it, nothing is taken: there is nowhere to go.
+3. The reference is what the guard names. Without a usable endpoint of it, nothing is taken: there is nowhere to go.
 4. What a worker counted before it died stays counted, and what it left unfinished is no failure.
-5. Its weight is taken away; where no other version has any, the stable one gets it.
+5. Its weight is taken away; where no other version has any, the reference gets it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from config.model import Breaker as Rule
+from config.guard import Guard, guard_of
 from proxy.core.breaking import Counts, LastAttempts, Trip
 from proxy.core.live import Change, Live, LiveEndpoint, LiveService, Refused, set_split
 from proxy.core.outcome import Outcome
@@ -97,11 +97,11 @@ class Tally:
 
 
 class _Followed:
-    """One version under a rule: its last attempts, and the looks at its own and at the reference's counters."""
+    """One version under guard: its last attempts, and the looks at its own and at the reference's counters."""
 
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-        self.attempts = LastAttempts(rule.window, rule.fails)
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        self.attempts = LastAttempts(guard.rule.window, guard.rule.fails)
         self.own = Tally()
         self.reference = Tally()
 
@@ -129,19 +129,18 @@ class Breaker:
         """Count what has ended since the last look, and begin to take out what fails."""
         live = self._supervisor.live
         old, self._followed = self._followed, {}
-        for service, version, rule in _guarded(live):
+        for service, version, guard in _guarded(live):
             followed = old.get((service, version))
-            if followed is None or followed.rule != rule:
-                followed = _Followed(rule)
+            if followed is None or followed.guard != guard:
+                followed = _Followed(guard)
             self._followed[service, version] = followed
             trip = self._count(followed, service, version)
-            if trip and (service, version) not in self._opening and self._is_usable(service):
-                self._begin_to_open(service, version, trip)
+            if trip and (service, version) not in self._opening and self._is_usable(service, guard.reference):
+                self._begin_to_open(service, version, guard.reference, trip)
 
     def _count(self, followed: _Followed, service: str, version: str) -> Trip | None:
-        stable = self._supervisor.live.config.services[service].stable
         own = self._ended(followed.own, service, version)
-        return followed.attempts.add(own, self._ended(followed.reference, service, stable))
+        return followed.attempts.add(own, self._ended(followed.reference, service, followed.guard.reference))
 
     def _ended(self, tally: Tally, service: str, version: str) -> Counts:
         slot = self._supervisor.slots.version(service, version)
@@ -164,26 +163,25 @@ class Breaker:
         failures = sum(outcomes[outcome] for outcome in _FAILURES)
         return Counts(failures + outcomes[Outcome.OK], failures)
 
-    def _is_usable(self, service: str) -> bool:
-        """Whether the stable version could take over."""
-        live = self._supervisor.live
-        stable = live.config.services[service].stable
+    def _is_usable(self, service: str, reference: str) -> bool:
+        """Whether the reference could take over."""
         return any(
             endpoint.state == "up" and health.healthy and health.sockets
-            for endpoint in live.services[service].versions[stable]
-            for health in (self._supervisor.health_of(service, stable, endpoint.address),)
+            for endpoint in self._supervisor.live.services[service].versions[reference]
+            for health in (self._supervisor.health_of(service, reference, endpoint.address),)
         )
 
-    def _begin_to_open(self, service: str, version: str, trip: Trip) -> None:
+    def _begin_to_open(self, service: str, version: str, reference: str, trip: Trip) -> None:
         name = service, version
-        task = self._opening[name] = asyncio.create_task(self._open(service, version, trip), name=f"breaker of {name}")
+        opening = self._open(service, version, reference, trip)
+        task = self._opening[name] = asyncio.create_task(opening, name=f"breaker of {name}")
         task.add_done_callback(lambda _: self._opening.pop(name))
 
-    async def _open(self, service: str, version: str, trip: Trip) -> None:
+    async def _open(self, service: str, version: str, reference: str, trip: Trip) -> None:
         reason = f"breaker: {trip.reason}"
         change = Change(BY, reason, self._clock())
         try:
-            await self._supervisor.change(lambda live: taken_out(live, service, version, change))
+            await self._supervisor.change(lambda live: taken_out(live, service, version, reference, change))
         except Refused as refused:
             # Somebody was faster, and the version or its weight is gone; or the change cannot be made now; or it is in
             # force, and a worker that is being replaced has not confirmed it yet.
@@ -206,19 +204,19 @@ class Breaker:
         )  # fmt: skip
 
 
-def _guarded(live: Live) -> Iterator[tuple[str, str, Rule]]:
-    """The versions that a breaker could take something from, each with its rule."""
+def _guarded(live: Live) -> Iterator[tuple[str, str, Guard]]:
+    """The versions that a breaker could take something from, each with its guard."""
     for name, service in live.services.items():
-        configured = live.config.services[name]
-        if configured.breaker is None or service.active is not None:
+        if service.active is not None:
             continue
         for version, weight in service.weights.items():
-            if weight > 0 and version != configured.stable:
-                yield name, version, configured.breaker
+            guard = guard_of(live.config, name, version) if weight > 0 else None
+            if guard and (service.weights[guard.reference] > 0 or not guard.only_beside_reference):
+                yield name, version, guard
 
 
-def taken_out(live: Live, service: str, version: str, change: Change) -> Live:
-    """The live state in which a version has no weight any more.
+def taken_out(live: Live, service: str, version: str, reference: str, change: Change) -> Live:
+    """The live state in which a version has no weight any more; `reference` gets it where nobody else has any.
 
     Raises:
         Refused: 404 for an unknown service, 409 when the version has nothing that could be taken.
@@ -226,9 +224,9 @@ def taken_out(live: Live, service: str, version: str, change: Change) -> Live:
     current = live.service(service)
     if current.active is not None or not current.weights.get(version, 0.0):
         raise Refused(409, f"{service}/{version} has no weight any more")
-    return set_split(live, service, _weights_without(current, version, live.config.services[service].stable), change)
+    return set_split(live, service, _weights_without(current, version, reference), change)
 
 
-def _weights_without(service: LiveService, version: str, stable: str) -> dict[str, float]:
+def _weights_without(service: LiveService, version: str, reference: str) -> dict[str, float]:
     rest = {name: weight for name, weight in service.weights.items() if name != version}
-    return rest if any(rest.values()) else {stable: service.weights[version]}
+    return rest if any(rest.values()) else {reference: service.weights[version]}

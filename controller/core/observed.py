@@ -38,7 +38,7 @@ class SeenEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class SeenService:
-    """One service as a proxy has it; endpoints by version and address."""
+    """One service as a proxy has it; endpoints by version and address. `changed_by` is who made the split as it is."""
 
     generation: int
     split: Split

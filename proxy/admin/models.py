@@ -180,6 +180,9 @@ class ServiceView(Closed):
     """The version that has everything, in pool mode."""
     versions: dict[str, VersionView]
     last_change: ChangeView
+    """Of anything in it."""
+    split_change: ChangeView
+    """What made the split as it is."""
 
 
 class ServicesView(Closed):

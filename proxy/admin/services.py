@@ -36,6 +36,7 @@ class Views:
             active=service.active,
             versions={version: self._version(name, version, service, actual) for version in service.versions},
             last_change=change_view(service.last_change),
+            split_change=change_view(service.split_change),
         )
 
     def _version(self, name: str, version: str, service: LiveService, actual: dict[str, float]) -> VersionView:

@@ -65,11 +65,14 @@ class LiveEndpoint:
 
 @dataclass(frozen=True)
 class LiveService:
-    """The live split and endpoints of one service; `active` is set in pool mode."""
+    """The live split and endpoints of one service; `active` is set in pool mode. `split_change` is what made the split
+    as it is: whoever led it has to know, whatever was changed of the endpoints since.
+    """
 
     weights: Mapping[str, float]
     versions: Mapping[str, tuple[LiveEndpoint, ...]]
     last_change: Change
+    split_change: Change
     salt: bytes = field(repr=False)
     active: str | None = None
 
@@ -124,7 +127,7 @@ def set_split(
     if problems:
         raise Refused(422, f"The split of {service} cannot be set", tuple(problems))
     complete = {version: float(weights.get(version, 0.0)) for version in old.weights}
-    return _with_service(live, service, replace(old, weights=complete, active=None, salt=salt or old.salt), change)
+    return _with_split(live, service, replace(old, weights=complete, active=None, salt=salt or old.salt), change)
 
 
 def activate(live: Live, service: str, version: str, change: Change) -> Live:
@@ -138,7 +141,7 @@ def activate(live: Live, service: str, version: str, change: Change) -> Live:
         problem = Problem("version", f"{service} has no version {version!r}", suggestion=nearest(version, old.versions))
         raise Refused(422, f"{service} cannot be switched", (problem,))
     weights = {name: 1.0 if name == version else 0.0 for name in old.weights}
-    return _with_service(live, service, replace(old, weights=weights, active=version), change)
+    return _with_split(live, service, replace(old, weights=weights, active=version), change)
 
 
 def add_endpoint(live: Live, service: str, version: str, address: str, change: Change) -> Live:
@@ -235,6 +238,11 @@ def _with_endpoints(
 ) -> Live:
     old = live.service(service)
     return _with_service(live, service, replace(old, versions={**old.versions, version: endpoints}), change)
+
+
+def _with_split(live: Live, name: str, service: LiveService, change: Change) -> Live:
+    stamped = replace(change, generation=live.generation + 1)
+    return _with_service(live, name, replace(service, split_change=stamped), change)
 
 
 def _with_service(live: Live, name: str, service: LiveService, change: Change) -> Live:

@@ -33,11 +33,14 @@ class VersionOverlay:
 
 @dataclass(frozen=True, slots=True)
 class ServiceOverlay:
-    """How one service differs from the file; `weights` is None where the split is that of the file."""
+    """How one service differs from the file; `weights` is None where the split is that of the file. `split_change` is
+    None in what was saved before there was one; then `change` stands for it.
+    """
 
     change: Change
     weights: Mapping[str, float] | None = None
     active: str | None = None
+    split_change: Change | None = None
     versions: Mapping[str, VersionOverlay] = field(default_factory=dict)
 
 
@@ -63,7 +66,7 @@ def from_config(config: Config, overlay: Overlay, salts: Mapping[str, bytes], ch
         generation=change.generation,
         config=config,
         services={
-            name: _service(service, overlay.get(name, ServiceOverlay(change)), salts[name])
+            name: _service(service, overlay.get(name, ServiceOverlay(change)), salts[name], change)
             for name, service in config.services.items()
         },
     )
@@ -135,16 +138,16 @@ def _addresses(service: ServiceConfig, version: str) -> list[str]:
     return list(dict.fromkeys(str(address) for address in service.versions[version].endpoints))
 
 
-def _service(service: ServiceConfig, over: ServiceOverlay, salt: bytes) -> LiveService:
-    weights, active = dict(service.weights), service.active
+def _service(service: ServiceConfig, over: ServiceOverlay, salt: bytes, change: Change) -> LiveService:
+    weights, active, split_change = dict(service.weights), service.active, change
     overlaid = {version: (over.weights or {}).get(version, 0.0) for version in service.versions}
     if any(overlaid.values()):
-        weights, active = overlaid, over.active
+        weights, active, split_change = overlaid, over.active, over.split_change or over.change
     versions = {
         version: _endpoints(_addresses(service, version), over.versions.get(version, VersionOverlay()))
         for version in service.versions
     }
-    return LiveService(weights, versions, over.change, salt, active)
+    return LiveService(weights, versions, over.change, split_change, salt, active)
 
 
 def _endpoints(addresses: list[str], over: VersionOverlay) -> tuple[LiveEndpoint, ...]:
@@ -163,6 +166,7 @@ def _overlay(service: ServiceConfig, live: LiveService) -> ServiceOverlay:
         change=live.last_change,
         weights=dict(live.weights) if split_differs else None,
         active=live.active if split_differs else None,
+        split_change=live.split_change if split_differs else None,
         versions={version: over for version, over in versions.items() if over != VersionOverlay()},
     )
 
@@ -177,6 +181,8 @@ def _version_overlay(addresses: list[str], endpoints: tuple[LiveEndpoint, ...]) 
 
 
 def _stamped(new: LiveService, old: LiveService | None, change: Change) -> LiveService:
-    """Keep the last change of a service that a reload did not touch."""
+    """Keep the changes of a service, or of its split, that a reload did not touch."""
+    if old is not None and (new.weights, new.active) == (old.weights, old.active):
+        new = replace(new, split_change=old.split_change)
     unchanged = old is not None and replace(new, last_change=old.last_change) == old
     return replace(new, last_change=old.last_change if old is not None and unchanged else change)

@@ -1,7 +1,10 @@
 import pytest
 
 from config.check import Comparison, parse_comparison
+from config.guard import Guard, guard_of
 from config.model import BlueGreenRollout, CanaryRollout, RollingRollout, Rollout, TextMatch
+from config.service import Breaker
+from config.show import render
 from tests.config.loading import HEAD, SHOP, config_of, problems_of
 
 
@@ -36,6 +39,36 @@ def test_a_canary_needs_nothing_but_its_versions():
     assert (rollout.alpha, rollout.promote, rollout.hold_back) == (0.01, "evidence", 0.0)
     assert rollout.breaker is not None
     assert (rollout.breaker.window, rollout.breaker.fails) == (20, 5)
+
+
+@pytest.mark.parametrize(
+    ("of_service", "of_rollout", "expected"),
+    [
+        ("", "", (20, 5)),
+        ("breaker: {window: 9, fails: 3}", "", (9, 3)),
+        ("breaker: {window: 9, fails: 3}", "breaker: {window: 8, fails: 2}", (8, 2)),
+        ("breaker: off", "", None),
+        ("breaker: off", "breaker: {}", (20, 5)),
+        ("breaker: {}", "breaker: off", None),
+    ],
+)
+def test_the_new_version_has_the_breaker_of_its_rollout_and_by_default_that_of_its_service(
+    of_service: str, of_rollout: str, expected: tuple[int, int] | None
+):
+    service = SHOP.replace("    split:", f"    {of_service}\n    split:") if of_service else SHOP
+    text = f"{HEAD}{service}rollouts: {{shop: {{from: stable, to: canary, strategy: canary, {of_rollout}}}}}"
+    config = config_of(text)
+    for each in (config, config_of(render(config))):  # what is shown means the same
+        guard = guard_of(each, "shop", "canary")
+        assert (guard and (guard.rule.window, guard.rule.fails)) == expected
+        assert guard is None or (guard.reference, guard.only_beside_reference) == ("stable", True)
+
+
+def test_a_breaker_of_a_service_guards_what_no_rollout_brings():
+    config = config_of(f"{HEAD}{SHOP}".replace("    split:", "    breaker: {window: 9, fails: 3}\n    split:"))
+    guard = guard_of(config, "shop", "canary")
+    assert guard == Guard(Breaker(window=9, fails=3), "stable", only_beside_reference=False)
+    assert guard_of(config, "shop", "stable") is None
 
 
 def test_a_blue_green_rollout_has_a_preview_and_checks_before_the_switch():

@@ -97,6 +97,22 @@ async def test_a_change_by_somebody_else_in_between_is_seen_and_not_overwritten(
     assert stage.proxy.weights() == {"stable": 97, "canary": 3}
 
 
+async def test_what_the_breaker_of_one_proxy_has_taken_is_rolled_back_at_all_of_them(two: Stage):
+    await two.start()
+    await two.until("shop-1", "step")
+    supervisor = two.proxies[1].supervisor
+    with_weights(supervisor, "shop", {"stable": 90, "canary": 0}, "breaker")
+    with_endpoint(supervisor, "shop", "canary", "127.0.0.1:9006")  # whatever comes after it does not hide it
+    await two.until("shop-1", "rolled_back", most=3)
+    assert [proxy.weights() for proxy in two.proxies] == [{"stable": 100, "canary": 0}] * 2
+    rollout = two.rollout("shop-1")
+    assert (rollout.failed, rollout.why) == (
+        ("breaker",),
+        f"{two.proxies[1].address} has taken canary out: by hand",
+    )
+    assert [kind for kind in two.kinds("shop-1") if kind != "applied"][-3:] == ["failed", "turned_back", "restored"]
+
+
 async def test_a_rolling_rollout_runs_its_hook_and_moves_its_endpoints(stage: Stage):
     await stage.start("legacy")
     for _ in range(2000):

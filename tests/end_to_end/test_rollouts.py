@@ -198,6 +198,32 @@ def test_a_canary_that_always_fails_is_back_at_0_and_the_pipeline_hears_1(tmp_pa
         assert traffic.bad > 0
 
 
+def at_10_per_cent(scene: Scene) -> bool:
+    return scene.weights == {"stable": 90, "canary": 10}
+
+
+SLOW = {"strategy": "canary", "steps": [{"weight": 10, "bake": "10m"}, {"weight": 100, "bake": "10m"}]}
+
+
+def test_the_breaker_of_a_rollout_acts_without_the_controller_which_rolls_back_when_it_comes_again(tmp_path: Path):
+    with a_scene(tmp_path, SLOW) as scene:
+        started = scene.controller.client.start("shop")
+        wait_until(lambda: at_10_per_cent(scene))
+        scene.controller.kill()
+        scene.upstreams["canary"].fails = True
+        traffic = Traffic(scene.proxy)
+        wait_until(lambda: scene.weights["canary"] == 0, "for the breaker")
+        traffic.close()
+        assert scene.weights == {"stable": 90, "canary": 0}
+        scene.controller.start()
+        rollout = scene.controller.until(started["id"], "rolled_back")
+        assert scene.weights == {"stable": 100, "canary": 0}
+        assert "has taken canary out: breaker: " in rollout["why"]
+        decisions = scene.controller.client.why(started["id"])["decisions"]
+        kinds = [decision["event"] for decision in decisions if decision["event"] != "applied"]
+        assert kinds[-3:] == ["failed", "turned_back", "restored"]
+
+
 @pytest.mark.parametrize("moment", [0.2, 2.5, 6.0])
 def test_a_killed_controller_goes_on_in_the_middle_of_the_step(tmp_path: Path, moment: float):
     with a_scene(tmp_path, TIMED) as scene:

@@ -31,6 +31,13 @@ def a_shop(breaker: Any = None, **parts: Any) -> Live:
     return a_live(a_config({"shop": shop}))
 
 
+def in_a_rollout(breaker: Any = None, **parts: Any) -> Live:
+    """Other versions than canary and stable are somebody else's."""
+    shop = a_shop(**parts).config.services["shop"].model_dump(by_alias=True, exclude={"breaker"})
+    rollout = {"strategy": "canary", "from": "stable", "to": "canary"}
+    return a_live(a_config({"shop": shop}, rollouts={"shop": rollout | ({"breaker": breaker} if breaker else {})}))
+
+
 class Guarded:
     """A supervisor and its breaker, which looks when a test says so."""
 
@@ -171,6 +178,33 @@ async def test_where_there_is_nothing_to_take_it_does_nothing(change: Callable[[
     assert guarded.supervisor.live is before
 
 
+class TestARolloutInTheFile:
+    async def test_its_breaker_guards_the_new_version_by_default(self):
+        guarded = Guarded(in_a_rollout())
+        await guarded.see(*[Outcome.OK] * 15, *[BAD] * 5)
+        assert guarded.weights == TAKEN
+
+    async def test_it_can_be_off(self):
+        guarded = Guarded(in_a_rollout(breaker="off"))
+        await guarded.see(*[BAD] * 20)
+        assert guarded.weights == FIRST
+
+    async def test_it_guards_no_other_version(self):
+        guarded = Guarded(set_split(in_a_rollout(), "shop", {"stable": 5, "other": 5}, NEVER))
+        await guarded.see(*[BAD] * 20, version="other")
+        assert guarded.weights["other"] == 5
+
+    async def test_it_rests_when_the_old_version_has_nothing_to_compare_with(self):
+        guarded = Guarded(set_split(in_a_rollout(), "shop", {"canary": 100}, NEVER))
+        await guarded.see(*[BAD] * 20)
+        assert guarded.weights == {"stable": 0.0, "canary": 100.0, "other": 0.0}
+
+    async def test_it_never_takes_the_stable_version(self):
+        guarded = Guarded(in_a_rollout(stable="canary"))
+        await guarded.see(*[BAD] * 20)
+        assert guarded.weights == FIRST
+
+
 class TestCountersThatMove:
     async def test_the_burial_of_a_worker_is_no_failure(self):
         guarded = Guarded()
@@ -242,7 +276,7 @@ class TestARefusal:
     def test_a_version_whose_weight_is_gone_meanwhile_is_left_alone(self):
         for live in (activate(a_shop(), "shop", "stable", NEVER), set_split(a_shop(), "shop", {"stable": 1}, NEVER)):
             with pytest.raises(Refused, match="shop/canary has no weight any more"):
-                taken_out(live, "shop", "canary", NEVER)
+                taken_out(live, "shop", "canary", "stable", NEVER)
 
 
 async def test_it_runs_until_it_is_cancelled():

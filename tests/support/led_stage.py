@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from controller.journal import Journal
 from controller.loop import Loop, Tools
 from controller.proxies import Proxy
 from proxy.admin.app import create_app
-from proxy.core.live import Change, add_endpoint
+from proxy.core.live import Change, add_endpoint, set_split
 from tests.config.loading import config_of
 from tests.proxy.admin.fakes import FakeObservations, FakeSupervisor
 
@@ -268,11 +267,4 @@ def with_endpoint(supervisor: FakeSupervisor, service: str, version: str, addres
 
 def with_weights(supervisor: FakeSupervisor, service: str, weights: Mapping[str, float], by: str) -> None:
     """Change weights by hand."""
-    live = supervisor.live
-    changed = replace(
-        live.services[service],
-        weights=dict(weights),
-        active=None,
-        last_change=Change(by, "by hand", 0.0, live.generation + 1),
-    )
-    supervisor.live = replace(live, generation=live.generation + 1, services={**live.services, service: changed})
+    supervisor.live = set_split(supervisor.live, service, weights, Change(by, "by hand"))

@@ -32,9 +32,18 @@ def test_a_split_is_set_whole_and_makes_the_next_generation():
     old = a_live()
     new = set_split(old, "shop", {"canary": 30, "stable": 70}, NEVER)
     change = replace(NEVER, generation=2)
-    shop = replace(old.services["shop"], weights={"stable": 70.0, "canary": 30.0}, last_change=change)
+    shop = replace(
+        old.services["shop"], weights={"stable": 70.0, "canary": 30.0}, last_change=change, split_change=change
+    )
     assert new == replace(old, generation=2, services={**old.services, "shop": shop})
     assert change_of(new) == {"shop": change}
+
+
+def test_who_made_the_split_is_known_whatever_happens_to_endpoints_since():
+    split = set_split(a_live(), "shop", {"canary": 30, "stable": 70}, NEVER)
+    other = replace(NEVER, by="somebody else")
+    shop = set_endpoint_state(split, "shop", "canary", "127.0.0.1:9003", "drain", other).services["shop"]
+    assert (shop.split_change, shop.last_change.by) == (replace(NEVER, generation=2), "somebody else")
 
 
 def test_a_version_that_a_split_does_not_name_gets_nothing():

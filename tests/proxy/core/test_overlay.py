@@ -50,6 +50,7 @@ def test_an_overlay_holds_only_what_differs():
         "shop": ServiceOverlay(
             change=replace(NEVER, generation=5),
             weights={"stable": 90.0, "canary": 10.0},
+            split_change=replace(NEVER, generation=2),
             versions={
                 "stable": VersionOverlay(removed=("127.0.0.1:9002",)),
                 "canary": VersionOverlay(added=("127.0.0.1:9004",), states={"127.0.0.1:9003": "drain"}),
@@ -62,8 +63,14 @@ def test_a_restart_lays_the_overlay_over_the_file():
     live = changed_live()
     start = Change("start", "", 0.0, 9)
     again = from_config(a_config(), overlay(live), salts(a_config()), start)
-    cart = replace(live.services["cart"], last_change=start)
+    cart = replace(live.services["cart"], last_change=start, split_change=start)
     assert again == replace(live, generation=9, services={**live.services, "cart": cart})
+
+
+def test_an_overlay_that_does_not_say_who_made_the_split_takes_the_last_change_for_it():
+    over = {name: replace(each, split_change=None) for name, each in overlay(changed_live()).items()}
+    shop = from_config(a_config(), over, salts(a_config()), FILE).services["shop"]
+    assert shop.split_change == shop.last_change == replace(NEVER, generation=5)
 
 
 def test_a_split_that_was_set_back_to_the_file_follows_the_file_again():
