@@ -13,6 +13,7 @@ from config.admin import Authorized
 from config.environment import substitute
 from config.files import parse_token, read_secret
 from config.model import Config, Rollout, Route, Service, ServiceLimits, ServiceTimeouts
+from config.preview import with_previews
 from config.problems import Complaint, ConfigError, Problem, render_path
 from config.references import check_references
 from config.shape import build
@@ -95,8 +96,9 @@ def _completed(config: Config) -> Config:
     }
     rollouts = {name: _with_breaker(rollout, config.services[name]) for name, rollout in config.rollouts.items()}
     changes["rollouts"] = type(config.rollouts)(rollouts)
-    if len(config.services) == 1 and "routes" not in config.model_fields_set:
-        changes["routes"] = (Route(service=next(iter(config.services))),)
+    has_default_route = len(config.services) == 1 and "routes" not in config.model_fields_set
+    routes = (Route(service=next(iter(config.services))),) if has_default_route else config.routes
+    changes["routes"] = with_previews(routes, config.rollouts)
     proxies = tuple(_with_token(proxy) for proxy in config.controller.proxies)
     changes["admin"] = _with_token(config.admin)
     changes["controller"] = _with_token(config.controller).model_copy(update={"proxies": proxies})

@@ -238,7 +238,7 @@ class Config(Value):
     services: NotEmpty[Table[Name, Service]]
     """What clients ask for, by name."""
     routes: tuple[Route, ...] = ()
-    """Which requests go to which service. Default, with one service only: all of them."""
+    """Which requests go to which service, after the previews of rollouts. Default, with one service only: all."""
     rollouts: Table[Name, Rollout] = Field(default_factory=Table)
     """How new versions are rolled out, by name of the service."""
     admin: Admin = Admin()

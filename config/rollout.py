@@ -120,7 +120,8 @@ class BlueGreenRollout(_Rollout):
 
     strategy: Literal["blue-green"]
     preview: Match | None = None
-    """Requests that reach the new version before the switch."""
+    """Requests to the service that reach the new version whatever its weight, so also before the switch; with a host or
+    a path it is a route of its own. Before all routes of the file."""
     before: tuple[BeforeCheck, ...] = ()
     """Checks that must pass before the switch."""
     bake: DurationOrOff = 600.0

@@ -196,7 +196,7 @@ class StateView(ServicesView):
     """The live snapshot. The ETag is the generation: health and rates change without a new one."""
 
     routes: list[dict[str, Any]]
-    """As in the file, in its order."""
+    """The previews of rollouts, then those of the file, in its order."""
 
 
 class ConfigView(Closed):
