@@ -127,7 +127,7 @@ def test_with_a_token_every_call_of_the_admin_api_needs_it(tree: dict[str, Any],
     admin = {"address": "127.0.0.1:0", "token_file": "token"}
     with whole_proxy(tmp_path, {**tree, "admin": admin}) as proxy:
         code, words = proxy.serinus("activate", "shop", "v1")
-        assert (code, "Set --token or SERINUS_TOKEN to the token of the admin API" in words) == (1, True), words
+        assert (code, "Set --token or SERINUS_TOKEN" in words) == (1, True), words
         assert proxy.serinus("activate", "shop", "v1", "--token", "wrong")[0] == 1
         assert proxy.serinus("activate", "shop", "v1", "--token", "swordfish")[0] == 0
 
