@@ -74,6 +74,10 @@ class Clock:
         """When CLOCK_MONOTONIC shows an instant of the rollout clock; before this boot, that is below 0."""
         return at - self._offset
 
+    def at_of(self, monotonic: float) -> float:
+        """What the rollout clock shows at an instant of CLOCK_MONOTONIC."""
+        return monotonic + self._offset
+
     def wall(self) -> float:
         """The time of day, seconds since 1970."""
         return self._wall()

@@ -38,6 +38,7 @@ from controller.core.transitions import create
 from controller.journal import Journal
 from controller.loop import CannotRecord, Loop, Tools
 from controller.observe import observe
+from controller.series_file import forget_others
 from controller.windows import frozen
 
 #: Entries in the journal above which it is looked for what can be forgotten.
@@ -95,6 +96,7 @@ class Conductor:
     def begin(self) -> None:
         """Have a loop for every rollout that is not over."""
         self._forget()
+        forget_others(self.tools.folder, self.book.rollouts.keys())
         for identity in self.book.rollouts:
             self._follow(identity)
 

@@ -16,6 +16,7 @@ Units: seconds of our CLOCK_MONOTONIC.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from controller.core.buckets import Bucket
@@ -23,6 +24,7 @@ from controller.core.judge import Judge
 from controller.core.judgement import Judgement
 from controller.core.model import Rollout
 from controller.core.outage import Outage
+from controller.core.series import Odds, Row, said_by
 from controller.core.strategy import strategy_of
 from controller.core.terms import Terms
 from controller.core.verdict import Verdict
@@ -30,6 +32,24 @@ from controller.harvest import KEPT, Counted, Harvest
 
 Plain = Mapping[str, Any]
 _JUDGED: Final = frozenset({"step", "paused", "holding", "frozen", "finishing"})
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSecond:
+    """What both versions did in a second, and what the judge said after it, if it was asked."""
+
+    second: int
+    old: Bucket
+    new: Bucket
+    judgement: Judgement | None
+
+    def row(self, at: int) -> Row:
+        """The second as a row of the series; `at` is when it began by the rollout clock."""
+        judgement = self.judgement
+        if judgement is None:
+            return Row(at, at + 1, self.old, self.new)
+        odds = Odds(judgement.evidence, judgement.evidence)
+        return Row(at, at + 1, self.old, self.new, 1, odds, said_by(judgement.verdicts, judgement.parts))
 
 
 class Judging:
@@ -46,6 +66,9 @@ class Judging:
         self._step: list[Any] = []
         self._new_units = 0
         self._last: Judgement | None = None
+        self._seconds: list[JudgedSecond] = []
+        #: How long a second waits for its requests to end.
+        self.patience: Final = self._terms.patience
         if kept is not None:
             self._judge = Judge.from_plain(kept["judge"])
             self._key, self._step, self._new_units = kept["key"], kept["step"], kept["new_units"]
@@ -73,11 +96,18 @@ class Judging:
         if rollout.phase in _JUDGED:
             self._follow(rollout)
         for second, old, new in self._harvest.take(answers, now):
+            judgement = None
             if self._judge is not None and second >= since:
-                self._feed(self._judge, second, old, new)
+                judgement = self._feed(self._judge, second, old, new)
+            self._seconds.append(JudgedSecond(second, old, new, judgement))
             if self.outage is None:
                 self._past.append((second, old))
-        del self._past[:-KEPT]
+        del self._past[:-KEPT], self._seconds[:-KEPT]
+
+    def take_seconds(self) -> list[JudgedSecond]:
+        """The seconds that were complete since the last time that this was asked."""
+        seconds, self._seconds = self._seconds, []
+        return seconds
 
     def to_plain(self) -> dict[str, Any] | None:
         """What has to be kept, None as long as there is nothing."""
@@ -103,9 +133,10 @@ class Judging:
             self._judge.warm_up_again()
         self._new_units = new_units
 
-    def _feed(self, judge: Judge, second: int, old: Bucket, new: Bucket) -> None:
+    def _feed(self, judge: Judge, second: int, old: Bucket, new: Bucket) -> Judgement | None:
         if judge.last is not None and second <= judge.last:
-            return  # before a restart
+            return None  # before a restart
         if self._left and new.requests and not old.requests:
             old = self._left.pop()
         self._last = judge.take(second, old, new)
+        return self._last

@@ -6,6 +6,7 @@ Owns the order of these, and what is remembered between two turns. Must not deci
 2. Between the decision and the journal nothing is waited for, so an order never comes between them.
 3. What was decided is acted on at once; the next turn follows at once when there is something new.
 4. A turn that fails is logged, and the next one comes.
+5. What both versions did is recorded until the seconds in which the rollout ended are complete. Nothing waits for that.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -28,16 +30,20 @@ from controller.core.book import Book, Entry, Happened, sealed_by
 from controller.core.decide import Decision, decide
 from controller.core.model import Rollout
 from controller.core.observed import Seen
+from controller.core.series import said_by
 from controller.core.watching import actor
 from controller.hooks import Hooks
 from controller.judging import Judging
 from controller.observe import Look, observe
 from controller.proxies import Proxy
+from controller.recording import Recording
 
 #: From one turn to the next while nothing but the end of `keep_old` is waited for, seconds.
 IDLE_SECONDS: Final = 30.0
 #: From one writing down of the judge to the next, seconds.
 KEEP_SECONDS: Final = 5.0
+#: How long the last seconds of a rollout are waited for beyond the judge's patience, seconds.
+LAST_SECONDS: Final = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +101,8 @@ class Loop:
         self._judging = self._restored_judging()
         self._checks = Checks(self.rollout, tools.session)
         self._memory = _Memory(previous_at=tools.clock.last_alive)
+        #: The series of this rollout.
+        self.recording: Final = Recording(tools.folder, identity)
 
     @property
     def rollout(self) -> Rollout:
@@ -108,8 +116,16 @@ class Loop:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will ever be decided again, unless somebody orders it."""
-        return self.rollout.phase == "rolled_back" or self.rollout.sealed
+        """Whether nothing will ever be decided again, unless somebody orders it, and all is recorded."""
+        return (self.rollout.phase == "rolled_back" or self.rollout.sealed) and not self._records_the_end
+
+    @property
+    def _records_the_end(self) -> bool:
+        """Whether it has just ended, and its last seconds are not complete."""
+        rollout, end = self.rollout, self.recording.end
+        if not rollout.has_ended or (end is not None and end > rollout.entered_at):
+            return False
+        return self._tools.clock.now() < rollout.entered_at + self._judging.patience + LAST_SECONDS
 
     def wake(self) -> None:
         """Somebody has ordered something: do not sleep."""
@@ -132,6 +148,7 @@ class Loop:
                     await self._sleep()
         finally:
             await self._checks.close()
+            await self.recording.close()
         self._judge_path().unlink(missing_ok=True)
 
     async def turn(self) -> bool:
@@ -141,7 +158,7 @@ class Loop:
             CannotRecord: what was decided must not happen, since it cannot be written down.
         """
         memory, clock = self._memory, self._tools.clock
-        if self.rollout.phase == "promoted":
+        if self.rollout.phase == "promoted" and not self._records_the_end:
             look = Look({}, {}, {})
         else:
             wanted = self._judging.wanted_seconds(clock.monotonic())
@@ -152,12 +169,14 @@ class Loop:
         memory.previous_at = clock.now()
         self._record(decision)
         self._tell(decision.sentence)
+        self._keep_series(decision)
         has_acted = await self._act(decision.rollout, decision.actions, look)
         await self._keep_judge()
         return has_acted or bool(decision.events)
 
     async def _sleep(self) -> None:
-        seconds = IDLE_SECONDS if self.rollout.phase == "promoted" else self._tools.interval
+        idles = self.rollout.phase == "promoted" and not self._records_the_end
+        seconds = IDLE_SECONDS if idles else self._tools.interval
         try:
             async with asyncio.timeout(seconds):
                 await self._memory.news.wait()
@@ -222,9 +241,21 @@ class Loop:
     def _tell(self, sentence: str) -> None:
         """Log what is waited for, once for each kind of wait: numbers in it change all the time."""
         kind = "".join(character for character in sentence if not character.isdigit())
-        if kind != self._memory.told and not (self.decision and self.decision.events):
+        is_news = kind != self._memory.told and self.rollout.phase != "rolled_back"
+        if is_news and not (self.decision and self.decision.events):
             _log.info("%s: %s", self.identity, sentence)
         self._memory.told = kind
+
+    def _keep_series(self, decision: Decision) -> None:
+        """Have the seconds recorded that are complete now. What was before the rollout's turn is not of it."""
+        seconds, clock = self._judging.take_seconds(), self._tools.clock
+        if not seconds or decision.rollout.phase == "pending":
+            return
+        rows = [each.row(math.floor(clock.at_of(each.second) + 0.5)) for each in seconds]
+        judged = {verdict.check for verdict in self._judging.verdicts}
+        outside = [verdict for verdict in decision.seen.verdicts if verdict.check not in judged]
+        rows[-1] = replace(rows[-1], checks={**rows[-1].checks, **said_by(outside)})
+        self.recording.put(rows)
 
     def _judge_path(self) -> Path:
         return self._tools.folder / f"judge-{self.identity}.json"

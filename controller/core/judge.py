@@ -156,7 +156,8 @@ class Judge(Stateful):
             if verdict.value == "FAIL":
                 self._failed[check] = verdict
             verdicts.append(verdict)
-        return Judgement(second, evidence, self._needed, tuple(verdicts), standing.outage)
+        alone = {comparison.check: comparison.evidence / comparison.weight for comparison in comparisons}
+        return Judgement(second, evidence, self._needed, tuple(verdicts), standing.outage, alone)
 
     def _standing(self, second: int, evidence: float) -> Standing:
         recent = self._recent

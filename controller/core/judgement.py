@@ -12,7 +12,7 @@ Units: rates from 0 to 1, seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from controller.core import verdict as words
@@ -69,6 +69,8 @@ class Judgement:
     verdicts: tuple[Verdict, ...]
     outage: Outage | None
     """Both versions fail: promotion and clocks should stand still."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """The evidence of each check by itself; all together they give the mean of these, by their weights."""
 
     @property
     def odds(self) -> str:
