@@ -7,7 +7,10 @@ it has begun. HELD is the descriptor of the latter, locked by whoever started us
 Must not know what is deployed. Standard library only, so that it starts at once.
 
 1. RESULT is complete when it is there.
-2. Whatever the command has started is killed with it when its time is over.
+2. Whatever the command has started is killed with it when its time is over. What it leaves behind when it ends by
+   itself goes on: that may be what it has deployed.
+3. The output is a file and no pipe, so that what goes on can still write to it. It is cut while the command runs:
+   whenever it is found longer than `LIMIT` bytes, it begins anew. The last `KEPT` bytes are kept in RESULT.
 """
 
 from __future__ import annotations
@@ -17,11 +20,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 KEPT: Final = 4096
+LIMIT: Final = 1024 * 1024
+_LOOK_SECONDS: Final = 0.05
 
 
 def main(arguments: list[str]) -> None:
@@ -30,9 +36,9 @@ def main(arguments: list[str]) -> None:
     result = Path(path)
     os.set_inheritable(int(held), False)
     os.write(int(held), b"begun\n")
-    with Path(f"{path}.output").open("wb") as output:
-        status, trouble = _run(words, float(timeout), output.fileno())
-    text = _tail(Path(f"{path}.output"))
+    output = _Output(f"{path}.output")
+    status, trouble = _run(words, float(timeout), output)
+    text = output.end()
     last = text.strip().rpartition("\n")[2][:200]
     happened = trouble or f"exit status {status}"
     detail = f"{happened}: {last}" if last else happened
@@ -49,28 +55,48 @@ def write_result(result: Path, *, ok: bool, detail: str, output: str = "") -> No
     new.rename(result)
 
 
-def _run(words: list[str], timeout: float, output: int) -> tuple[int | None, str]:
+class _Output:
+    """What a command prints. Everybody appends, so that it may be cut at any time."""
+
+    def __init__(self, path: str) -> None:
+        self.file: Final = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self._before = b""
+
+    def cut(self) -> None:
+        """Begin anew when it is too long."""
+        if os.fstat(self.file).st_size > LIMIT:
+            self._before = self._tail()
+            os.ftruncate(self.file, 0)
+
+    def end(self) -> str:
+        """The end of the output."""
+        tail = self._tail()
+        self.cut()
+        os.close(self.file)
+        return tail.decode("utf-8", "replace")
+
+    def _tail(self) -> bytes:
+        size = os.fstat(self.file).st_size
+        return (self._before + os.pread(self.file, KEPT, max(0, size - KEPT)))[-KEPT:]
+
+
+def _run(words: list[str], timeout: float, output: _Output) -> tuple[int | None, str]:
     """Exit status and trouble."""
     try:
         program = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            words, stdin=subprocess.DEVNULL, stdout=output.file, stderr=subprocess.STDOUT, start_new_session=True
         )
     except (OSError, ValueError) as exc:
         return None, f"could not be started: {getattr(exc, 'strerror', None) or exc}"
-    try:
-        return program.wait(timeout), ""
-    except subprocess.TimeoutExpired:
-        return None, f"killed after {timeout:g} s"
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(program.pid, signal.SIGKILL)
-        program.wait()
-
-
-def _tail(path: Path) -> str:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - KEPT))
-        return file.read().decode("utf-8", "replace")
+    deadline = time.monotonic() + timeout
+    while (left := deadline - time.monotonic()) > 0:
+        with suppress(subprocess.TimeoutExpired):
+            return program.wait(min(left, _LOOK_SECONDS)), ""
+        output.cut()
+    with suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGKILL)
+    program.wait()
+    return None, f"killed after {timeout:g} s"
 
 
 if __name__ == "__main__":

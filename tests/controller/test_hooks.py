@@ -16,9 +16,10 @@ from aiohttp.test_utils import TestServer
 from controller.core.actions import RunDeploy
 from controller.core.model import Rollout
 from controller.core.observed import RunEnd
+from controller.hook_runner import KEPT, LIMIT
 from controller.hooks import Hooks
 from tests.support.rollout_world import World
-from tests.support.waiting import until
+from tests.support.waiting import has_ended, until
 
 RUN = RunDeploy(1, "127.0.0.1:9001", "canary", "stable")
 
@@ -79,6 +80,54 @@ async def test_a_command_is_run_once_with_its_words_replaced(tmp_path: Path, hoo
 )
 async def test_a_command_that_fails_says_how(hooks: Hooks, words: list[str], timeout: str, detail: str):
     assert await ended(hooks, running(*words, timeout=timeout)) == RunEnd(False, detail)
+
+
+FAMILY = """
+import pathlib, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+pathlib.Path(sys.argv[1]).write_text(str(child.pid))
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(("seconds", "timeout", "goes_on"), [(0, "60s", True), (600, "1s", False)])
+async def test_what_a_command_has_started_goes_on_after_its_end_and_is_killed_with_it_when_its_time_is_over(
+    tmp_path: Path, hooks: Hooks, seconds: float, timeout: str, goes_on: bool
+):
+    script, note = tmp_path / "deploy.py", tmp_path / "child"
+    script.write_text(FAMILY)
+    end = await ended(hooks, running(str(script), str(note), str(seconds), timeout=timeout))
+    assert end == RunEnd(goes_on, "exit status 0" if goes_on else "killed after 1 s")
+    child = int(note.read_text())
+    if goes_on:
+        assert not has_ended(child)
+        os.kill(child, signal.SIGKILL)
+    await until(lambda: has_ended(child))
+
+
+LOUD = """
+import pathlib, sys, time
+for _ in range(64):
+    sys.stdout.write("x" * 2**20)
+sys.stdout.flush()
+here = pathlib.Path(sys.argv[1])
+(here / "written").touch()
+while not (here / "go").exists(): time.sleep(0.01)
+print("\\nthe end")
+"""
+
+
+async def test_of_a_huge_output_only_the_end_is_kept(tmp_path: Path, hooks: Hooks):
+    script, output = tmp_path / "loud.py", tmp_path / "runs" / "shop-1.1.json.output"
+    script.write_text(LOUD)
+    rollout = running(str(script), str(tmp_path))
+    hooks.ensure(rollout, RUN)
+    await until(lambda: (tmp_path / "written").exists() and output.stat().st_size <= LIMIT)
+    (tmp_path / "go").touch()
+    assert await ended(hooks, rollout) == RunEnd(True, "exit status 0: the end")
+    result = json.loads((tmp_path / "runs" / "shop-1.1.json").read_text())
+    assert (len(result["output"]), result["output"][-10:]) == (KEPT, "x\nthe end\n")
+    assert output.stat().st_size <= LIMIT
 
 
 async def test_a_command_that_cannot_be_started_says_why(hooks: Hooks):

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from controller.programs import KEPT, run, words_of
-from tests.support.waiting import until
+from tests.support.waiting import has_ended, until
 
 
 def python(code: str) -> list[str]:
@@ -49,10 +49,3 @@ async def test_a_program_that_is_not_needed_any_more_is_killed_with_all_that_it_
     await asyncio.wait({running})
     assert running.cancelled()
     await until(lambda: has_ended(int(note.read_text())))
-
-
-def has_ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
