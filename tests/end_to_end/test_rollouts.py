@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.controller import ControllerClient, RolloutStatus
+from cli.controller import ControllerClient
+from tests.support.whole_controller import WholeController
 from tests.support.whole_proxy import WholeProxy, wait_until, whole_proxy
 
 pytestmark = pytest.mark.timeout(180)
@@ -74,61 +75,6 @@ class Traffic:
     def close(self) -> None:
         self._ending.set()
         self._thread.join()
-
-
-class WholeController:
-    """`serinus controller -c FILE` beside a proxy."""
-
-    def __init__(self, proxy: WholeProxy, tree: dict[str, Any]) -> None:
-        self.path = proxy.folder / "controller.yaml"
-        address = {"address": proxy.admin_address}
-        usual = {"address": "127.0.0.1:0", "interval": "200ms", "proxies": [address]}
-        self.path.write_text(yaml.safe_dump({"listen": [{"address": "127.0.0.1:0"}], "controller": usual, **tree}))
-        self._log = proxy.folder / "controller.log"
-        self.start()
-
-    def start(self) -> None:
-        with self._log.open("wb") as log:
-            self.program = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cli", "controller", "-c", str(self.path)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        wait_until(lambda: "controller API on" in self.log or self.program.poll() is not None)
-        assert self.program.poll() is None, self.log
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    @property
-    def address(self) -> str:
-        return self.log.split("controller API on ")[1].split()[0]
-
-    @property
-    def client(self) -> ControllerClient:
-        return ControllerClient(self.address, actor="test")
-
-    def until(self, identity: str, *phases: str) -> RolloutStatus:
-        wait_until(
-            lambda: self.client.rollout(identity)["phase"] in phases, f"for {identity} to be {phases}\n{self.log}"
-        )
-        return self.client.rollout(identity)
-
-    def serinus(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`serinus rollout ...` as a pipeline calls it."""
-        command = [sys.executable, "-P", "-m", "cli", "rollout", *arguments]
-        environ = {**os.environ, "SERINUS_CONTROLLER": self.address}
-        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
-
-    def kill(self) -> None:
-        self.program.kill()
-        self.program.wait()
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.program.send_signal(number)
-        return self.program.wait(30)
 
 
 class Scene:

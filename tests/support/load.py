@@ -4,7 +4,8 @@
 ones that take a new one for each request; each rests for PAUSE seconds between two requests. It prints a line when it
 has begun; SIGTERM lets it finish what is in flight and print all requests as JSON.
 
-A client behaves as any: it does not ask on a connection of which it has seen the end. Instants are nanoseconds of
+A client behaves as any: it does not ask on a connection of which it has seen the end. Each request has a name of its
+own, which it carries in the header X-Load. Instants are nanoseconds of
 CLOCK_MONOTONIC, the same in all processes.
 """
 
@@ -35,6 +36,7 @@ class Request(NamedTuple):
     status: int
     answer: str
     failure: str
+    name: str
 
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -43,12 +45,13 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class _Client:
     """One client."""
 
-    def __init__(self, address: tuple[str, int], path: str, *, is_fresh: bool, pause: float) -> None:
+    def __init__(self, name: str, address: tuple[str, int], path: str, *, is_fresh: bool, pause: float) -> None:
+        self._name = name
         self._address = address
         self._is_fresh = is_fresh
         self._pause = pause
         persistence = "close" if is_fresh else "keep-alive"
-        self._head = f"GET {path} HTTP/1.1\r\nHost: load\r\nConnection: {persistence}\r\n\r\n".encode()
+        self._head = f"GET {path} HTTP/1.1\r\nHost: load\r\nConnection: {persistence}\r\nX-Load: "
         self._connection: Connection | None = None
         self.requests: list[Request] = []
 
@@ -60,11 +63,12 @@ class _Client:
 
     async def _request(self) -> None:
         begin, port, status, answer, failure = time.monotonic_ns(), 0, 0, "", ""
+        name = f"{self._name}.{len(self.requests)}"
         try:
             async with asyncio.timeout(30):
                 reader, writer = await self._connected()
                 begin, port = time.monotonic_ns(), writer.get_extra_info("sockname")[1]
-                writer.write(self._head)
+                writer.write(f"{self._head}{name}\r\n\r\n".encode())
                 status, answer = await self._read(reader)
         except ConnectionRefusedError:
             failure = "refused"
@@ -72,7 +76,7 @@ class _Client:
             failure = f"{type(exc).__name__}: {exc}"
         if failure or self._is_fresh:
             self._close()
-        self.requests.append(Request(begin, time.monotonic_ns(), port, self._is_fresh, status, answer, failure))
+        self.requests.append(Request(begin, time.monotonic_ns(), port, self._is_fresh, status, answer, failure, name))
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection[0].at_eof() or self._connection[1].is_closing():
@@ -97,7 +101,7 @@ class _Client:
 async def _run(address: tuple[str, int], path: str, kept: int, fresh: int, pause: float) -> list[Request]:
     ending = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
-    clients = [_Client(address, path, is_fresh=index >= kept, pause=pause) for index in range(kept + fresh)]
+    clients = [_Client(f"c{n}", address, path, is_fresh=n >= kept, pause=pause) for n in range(kept + fresh)]
     async with asyncio.TaskGroup() as tasks:
         for client in clients:
             tasks.create_task(client.run(ending))

@@ -33,11 +33,11 @@ _MARK: Final = "SERINUS_TEST_MARK"
 Samples = dict[str, float]
 
 
-def wait_until(condition: Callable[[], object], what: str = "") -> None:
+def wait_until(condition: Callable[[], object], what: str = "", seconds: float = _DEADLINE) -> None:
     """Return as soon as the condition is true; fail when that does not happen."""
-    deadline = time.monotonic() + _DEADLINE
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited {_DEADLINE:g} s in vain {what}"
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain {what}"
         time.sleep(0.02)
 
 
