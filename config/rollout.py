@@ -127,6 +127,12 @@ class BlueGreenRollout(_Rollout):
     bake: DurationOrOff = 600.0
     """How long the new version is watched after the switch."""
 
+    @model_validator(mode="after")
+    def _not_everybody(self) -> Self:
+        if self.preview == Match():
+            raise ValueError("preview needs a condition: without any, it would be every request")
+        return self
+
 
 class Deploy(Value):
     """How an endpoint gets the new version."""

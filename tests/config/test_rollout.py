@@ -111,6 +111,7 @@ def test_a_condition_on_a_number_is_read_and_shown(text: str, comparison: Compar
         ("bake: 1m", "rollouts.shop.strategy: is required"),
         ("strategy: blue_green", "rollouts.shop.strategy: must be one of 'canary', 'blue-green', 'rolling', not"),
         ("strategy: canary, preview: {}", "rollouts.shop: unknown key 'preview'"),
+        ("strategy: blue-green, preview: {}", "rollouts.shop: preview needs a condition: without any, it would be"),
         ("strategy: canary, steps: []", "rollouts.shop.steps: must not be empty"),
         ("strategy: canary, steps: [{weight: 0}]", "rollouts.shop: the weights of the steps must ascend, beginning"),
         ("strategy: canary, steps: [{weight: 9}, {weight: 9}]", "rollouts.shop: the weights of the steps must ascend"),
