@@ -29,8 +29,8 @@ from controller.core.verdict import Verdict
 from controller.core.warmup import ALLOWANCE, GROSS_GAPS, GROSS_PRIOR
 
 #: The weights of evidence of each kind, relative to the sum of those that are there.
-ERRORS: Final = 0.65
-COLD_ERRORS: Final = 0.05
+ERRORS: Final = 0.60
+COLD_ERRORS: Final = 0.10
 LIMIT: Final = 0.10
 LATENCY: Final = 0.30
 
@@ -56,12 +56,12 @@ class ErrorComparison(Stateful):
 
     STATE = ("_evidence", "_cold", "_limit", "_bound")
 
-    def __init__(self, terms: ErrorTerms, guard: Bound) -> None:
+    def __init__(self, terms: ErrorTerms, guard: Bound, cold_guard: Bound) -> None:
         ratio, points = terms.ratio, terms.points
         self.check = terms.check
         self._ratio, self._points = ratio, points
         self._evidence = ErrorEvidence(ratio, points, guard)
-        self._cold = ErrorEvidence(ratio, max(points, ALLOWANCE), guard, GROSS_GAPS, GROSS_PRIOR)
+        self._cold = ErrorEvidence(ratio, max(points, ALLOWANCE), cold_guard, GROSS_GAPS, GROSS_PRIOR)
         self._limit = LimitEvidence(max(terms.limit, _LEAST_LIMIT), guard) if terms.limit < 1 else None
         self._bound = ErrorBound(points)
         self.weight = ERRORS + COLD_ERRORS + (LIMIT if self._limit else 0.0)

@@ -102,4 +102,4 @@ class ErrorEvidence(Stateful):
 
     def _guarded(self, n_c: int, k_c: int, n_b: int, k_b: int, t_c: float, t_b: float) -> float:
         log_e, most = log_evidence(n_c, k_c, n_b, k_b, t_c, t_b, self._ratio, self._points)
-        return self._guard(log_e, most, min(n_c * t_c, 1.0))
+        return self._guard(log_e, most, min(n_c * t_c, 1.0), n_c)

@@ -22,7 +22,7 @@ from typing import Any, Final
 from controller.core.baseline import Baseline
 from controller.core.buckets import Bucket, bin_of
 from controller.core.bursts import Guard, bad_seconds_for, dispersion
-from controller.core.comparisons import ErrorComparison, LatencyComparison, Moment
+from controller.core.comparisons import COLD_ERRORS, ErrorComparison, LatencyComparison, Moment
 from controller.core.gathering import Gathering
 from controller.core.judgement import Judgement, Standing, condemned
 from controller.core.outage import OutageWatch
@@ -51,8 +51,8 @@ class Judge(Stateful):
         #: With the number of bad seconds decided.
         self.terms = replace(terms, bad_seconds=bad_seconds)
         self._needed = 1 / terms.alpha
-        guard = Guard(terms.alpha, bad_seconds)
-        self._errors = ErrorComparison(terms.errors, guard) if terms.errors else None
+        guard, cold_guard = (Guard(terms.alpha, bad_seconds, weight) for weight in (1.0, COLD_ERRORS))
+        self._errors = ErrorComparison(terms.errors, guard, cold_guard) if terms.errors else None
         self._latency = LatencyComparison(terms.latency, bin_of(terms.patience), guard) if terms.latency else None
         self._baseline = Baseline()
         self._recent = RecentTraffic()

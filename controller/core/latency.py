@@ -102,9 +102,10 @@ class LatencyEvidence(Stateful):
         if bets is None:
             return
         self._mixture.open_starts(second)
+        requests = sum(new.latencies.values())
         slow = sum(count for index, count in new.latencies.items() if index >= self._reference.slow_from)
-        self._caches.update(second, sum(new.latencies.values()), slow)
+        self._caches.update(second, requests, slow)
         if not new.latencies or not old.latencies:
             return
         found = bets.found(placed(new.latencies, 0, self._top), placed(old.latencies, self._shift, self._top))
-        self._mixture.multiply([self._guard(*bet) for bet in found])
+        self._mixture.multiply([self._guard(*bet, requests) for bet in found])

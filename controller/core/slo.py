@@ -44,7 +44,7 @@ class LimitEvidence(Stateful):
         if n:
             self._mixture.multiply(
                 [
-                    self._guard(k * failed + (n - k) * good, n * failed, min(n * bet, 1.0))
+                    self._guard(k * failed + (n - k) * good, n * failed, min(n * bet, 1.0), n)
                     for bet, failed, good in self._worth
                 ]
             )

@@ -17,9 +17,9 @@ from controller.core.plain import Stateful
 
 WARM_UP: Final = 30
 ALLOWANCE: Final = 0.05
-#: Bets of the evidence that counts meanwhile: how far beyond what is allowed.
+#: Bets of the evidence that counts meanwhile: how far beyond what is allowed, and the prior of each.
 GROSS_GAPS: Final = (0.1, 0.3, 0.95)
-GROSS_PRIOR: Final = (1.0, 1.0, 1.0)
+GROSS_PRIOR: Final = (0.44, 0.28, 0.28)
 
 
 class WarmUp(Stateful):

@@ -66,9 +66,15 @@ def good_cases() -> list[Case]:
         _good("outage of both, 30 %, 3 min", old=Behaviour(outage), new=Behaviour(outage)),
         _good("outage, 30 % and 36 %", old=Behaviour(outage), new=Behaviour(worse_outage)),
         _good("both drift, 0.1 to 1 %", old=Behaviour(drift), new=Behaviour(drift)),
-        _good("bursts of the new one alone", new=Behaviour(bursts=2e-4)),
+        *(
+            _good(f"bursts of the new one alone, {rate:g}/s", new=Behaviour(bursts=2e-4), rate=rate)
+            for rate in (2.0, 50.0)
+        ),
         _good("bursts of both", old=Behaviour(bursts=2e-4), new=Behaviour(bursts=2e-4)),
-        _good("cold start, 5 % for 20 s", new=Behaviour(between(0, 20, 0.05, 0.001))),
+        *(
+            _good(f"cold start, 5 % for 20 s, {rate:g}/s", new=Behaviour(between(0, 20, 0.05, 0.001)), rate=rate)
+            for rate in (50.0, 1000.0)
+        ),
         _good("cold caches", new=_odd(until_served(30, 0.5, 0.0), lognormal((1.0, 0.3, 0.3))), metric="latency"),
         _good("both slow for 2 min", old=_slow_spell(), new=_slow_spell(), metric="latency"),
         _good("no traffic for 10 min", rate=between(60, 660, 0.0, 50.0)),

@@ -8,43 +8,52 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.buckets import Bucket
-from controller.core.bursts import FLAKY, SPOILED, Guard, bad_seconds_for, dispersion, unguarded
+from controller.core.bursts import FLAKY, SPOILED, SPOILED_BY_A_REQUEST, Guard, bad_seconds_for, dispersion, unguarded
 
 ALPHA = 0.01
+MANY = 1000
 amounts = st.floats(0.0, 50.0)
 chances = st.floats(1e-6, 1.0)
+requests = st.integers(1, MANY)
 
 
 @pytest.mark.parametrize("bad_seconds", [1, 2, 3])
-@given(most=amounts, chance=chances)
-def test_fewer_bad_seconds_than_asked_for_are_not_enough(bad_seconds, most, chance):
-    worst = Guard(ALPHA, bad_seconds)(1000.0, most, chance)
-    assert (bad_seconds - 1) * worst < math.log(1 / ALPHA)
-    assert bad_seconds * worst <= math.log(1 / ALPHA)
+@given(most=amounts, chance=chances, n=requests, weight=st.sampled_from([0.1, 1.0]))
+def test_fewer_bad_seconds_than_asked_for_are_not_enough(bad_seconds, most, chance, n, weight):
+    worst = Guard(ALPHA, bad_seconds, weight)(1000.0, most, chance, n)
+    assert 1 - weight + weight * math.exp((bad_seconds - 1) * worst) < 1 / ALPHA
+    assert weight * math.exp(bad_seconds * worst) <= (1 + 1e-9) / ALPHA
 
 
 @given(
     most=amounts,
     chance=chances,
+    n=requests,
     outcomes=st.lists(st.tuples(st.floats(0.01, 1.0), st.floats(-20, 20)), min_size=1, max_size=8),
 )
-def test_with_a_share_of_spoiled_seconds_evidence_is_still_at_most_1_on_average(most, chance, outcomes):
+def test_with_a_share_of_spoiled_seconds_evidence_is_still_at_most_1_on_average(most, chance, n, outcomes):
     """Any e-value: the outcomes are weighted, and scaled so that E[e] = 1."""
     guard = Guard(ALPHA, 2)
     weight = math.fsum(p for p, _ in outcomes)
     mean = math.fsum(p * math.exp(log_e) for p, log_e in outcomes) / weight
-    clean = math.fsum(p * math.exp(guard(log_e - math.log(mean), most, chance)) for p, log_e in outcomes) / weight
-    spoiled = math.exp(guard(1000.0, most, chance))
-    assert (1 - SPOILED) * clean + SPOILED * spoiled <= 1 + 1e-9
+    clean = math.fsum(p * math.exp(guard(log_e - math.log(mean), most, chance, n)) for p, log_e in outcomes) / weight
+    spoiled = math.exp(guard(1000.0, most, chance, n))
+    share = min(SPOILED, SPOILED_BY_A_REQUEST * n)
+    assert (1 - share) * clean + share * spoiled <= 1 + 1e-9
 
 
 @given(st.floats(-50, 50), amounts, chances)
 def test_it_never_adds_evidence(log_e, most, chance):
-    assert Guard(ALPHA, 2)(log_e, most, chance) <= unguarded(log_e, most, chance)
+    assert Guard(ALPHA, 2)(log_e, most, chance, MANY) <= unguarded(log_e, most, chance, MANY)
 
 
 def test_a_bet_on_something_rarer_than_spoiled_seconds_gains_nothing():
-    assert Guard(ALPHA, 2)(5.0, 5.0, SPOILED / 2) == 0.0
+    assert Guard(ALPHA, 2)(5.0, 5.0, SPOILED / 2, MANY) == 0.0
+
+
+def test_a_second_with_few_requests_pays_less():
+    quiet, busy = (Guard(ALPHA, 2)(1.0, 2.0, 1.0, requests) for requests in (1, MANY))
+    assert busy < quiet < 1.0
 
 
 def failing(*errors: int) -> list[Bucket]:

@@ -20,7 +20,7 @@ ROUNDING = 1e-9
 def e_value(n_c: int, n_b: int, t_c: float, t_b: float, ratio: float, points: float, guard=unguarded):
     def of(k_c: int, k_b: int) -> float:
         log_e, most = log_evidence(n_c, k_c, n_b, k_b, t_c, t_b, ratio, points)
-        return math.exp(guard(log_e, most, min(n_c * t_c, 1.0)))
+        return math.exp(guard(log_e, most, min(n_c * t_c, 1.0), n_c))
 
     return of
 

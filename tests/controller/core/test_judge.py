@@ -68,10 +68,10 @@ class TestStories:
         (verdict,) = judgement.failed
         assert verdict.check == "error-rate"
         assert verdict.reason == (
-            "20 of 40 requests (50%) failed, 0 of 360 requests (0%) of the old version: "
-            "odds 350 : 1 against, rolls back at 100 : 1"
+            "15 of 30 requests (50%) failed, 0 of 270 requests (0%) of the old version: "
+            "odds 1,742 : 1 against, rolls back at 100 : 1"
         )
-        assert verdict.numbers["new"]["requests"] == 40
+        assert verdict.numbers["new"]["requests"] == 30
         assert verdict.numbers["evidence"] >= verdict.numbers["needed"] == pytest.approx(100)
 
     def test_a_slow_version_fails_for_its_latency(self):

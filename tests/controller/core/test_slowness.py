@@ -23,7 +23,7 @@ def placed(latencies: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def e_value(bet: int, guard=unguarded) -> Callable[[list[int], list[int]], float]:
-    return lambda a, b: math.exp(guard(*BETS.found(placed(a), placed(b))[bet]))
+    return lambda a, b: math.exp(guard(*BETS.found(placed(a), placed(b))[bet], len(a)))
 
 
 @given(st.integers(1, 40), st.integers(0, 40), st.data(), odds)
