@@ -3,6 +3,7 @@
 The first half reads the project; the second shows for each rule a source that breaks it and one that does not.
 """
 
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -62,6 +63,15 @@ def test_the_tree_keeps_the_rule(rule: Callable[[list[PurePosixPath]], Iterator[
     assert list(rule([source.path for source in sources])) == []
 
 
+@pytest.mark.parametrize("package", sorted(OURS))
+def test_every_package_is_in_the_wheel_and_in_the_image(package: str):
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    assert {package, f"{package}.*"} <= set(pyproject["setuptools"]["packages"]["find"]["include"])
+    assert package in pyproject["mypy"]["packages"]
+    assert package in pyproject["ruff"]["lint"]["isort"]["known-first-party"]
+    assert f"!{package}" in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+
+
 # --- the rules themselves ---------------------------------------------------------------------------------------------
 
 
@@ -73,6 +83,9 @@ def complaints(rule: Rule, path: str, text: str = "") -> list[str]:
     ("path", "text"),
     [
         ("config/model.py", "import proxy"),
+        ("config/model.py", "import webapi.call"),
+        ("webapi/app.py", "from proxy.core.live import Refused"),
+        ("proxy/core/live.py", "from webapi.problem import Denied"),
         ("config/model.py", "from controller.core import analyse"),
         ("proxy/worker.py", "from controller.loop import run"),
         ("controller/loop.py", "def f():\n    import proxy.worker"),
@@ -104,6 +117,8 @@ def test_an_upward_or_sideways_import_is_refused(path: str, text: str):
             "proxy/wire/http1.pyx",
             "from proxy.wire.pool cimport Pool\nfrom proxy.core import routing\nimport configparser",
         ),
+        ("webapi/app.py", "from config.admin import Admin\nfrom webapi.gate import Gate"),
+        ("proxy/admin/app.py", "from webapi.app import create_app"),
         ("proxy/worker.py", "from proxy.wire import http1\nfrom proxy.core import routing"),
         ("cli/main.py", "from proxy.supervisor import run\nfrom controller.loop import run as run_controller"),
         ("tests/cli/test_main.py", "from cli.main import main"),

@@ -1,80 +1,79 @@
-"""The aiohttp application of the controller's API, assembled from the table of calls.
+"""The aiohttp application of the controller's API.
 
-Owns the order in which a request meets the parts. Must not listen: `controller.app` does.
+Owns what the parts are given, and which status the refusals of the conductor have. Must not listen: `controller.app`
+does.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
-from controller.api.asking import MAX_BODY, check_access, read_body
-from controller.api.calls import CALLS, Call
-from controller.api.openapi import document
-from controller.api.problem import answer_problems
+from config.admin import Admin
+from config.problems import Problem
+from controller.api.calls import CALLS, PLACES, TITLE
 from controller.api.views import Asked, Parts
-from controller.conductor import Conductor
+from controller.conductor import Conductor, Impossible, NotFound, Unready
+from controller.core.orders import Refused
+from webapi import app as webapp
+from webapi.gate import Gate, require_token
+from webapi.openapi import document
+from webapi.problem import Denied
 
-PING_SECONDS: Final = 15.0
+MAX_BODY: Final = 64 * 1024
 
 
 def create_app(
-    conductor: Conductor, registry: CollectorRegistry, *, ping_seconds: float = PING_SECONDS
+    conductor: Conductor, registry: CollectorRegistry, *, ping_seconds: float = webapp.PING_SECONDS
 ) -> web.Application:
-    """The application. It has to be served at the `controller.address` of the conductor's configuration."""
+    """The application. It has to be served at the `controller.address` of the conductor's configuration.
+
+    Raises:
+        ValueError: that address is not local and there is no token.
+    """
+
+    def settings() -> Admin:
+        return conductor.config.controller
+
+    require_token(settings(), "controller")
     closing = asyncio.Event()
-    app = web.Application(middlewares=[answer_problems, _guard(conductor)], client_max_size=MAX_BODY)
-    app.on_response_prepare.append(_add_common_fields)
+    parts = Parts(conductor, webapp.renderer(registry), openapi(), closing, ping_seconds)
 
-    async def close(_: web.Application) -> None:
-        closing.set()
+    def ask(request: web.Request, _: Any, body: Any, problems: tuple[Problem, ...], /) -> Asked[Any]:
+        if problems:
+            raise Denied(422, "The request cannot be used", problems)
+        return Asked(parts, request, body)
 
-    app.on_shutdown.append(close)
-    parts = Parts(conductor, _renderer(registry), document(CALLS), closing, ping_seconds)
-    for call in CALLS:
-        app.router.add_route(call.method, call.path, _as_view(call, parts))
+    app = webapp.create_app(
+        CALLS,
+        ask,
+        gate=Gate(settings().address),
+        settings=settings,
+        translate=_denied,
+        whose="the controller",
+        max_body=MAX_BODY,
+    )
+    webapp.on_shutdown(app, closing.set)
     return app
 
 
-def _as_view(call: Call, parts: Parts) -> Handler:
-    async def view(request: web.Request) -> web.StreamResponse:
-        return await call.view(Asked(parts, request, await read_body(request, call.body)))
-
-    return view
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document."""
+    return document(TITLE, CALLS, PLACES)
 
 
-def _guard(conductor: Conductor) -> Middleware:
-    """The middleware that lets a request in."""
-    open_paths = frozenset(call.path for call in CALLS if call.is_open)
-
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        check_access(request, conductor.config.controller, is_open=request.path in open_paths)
-        return await handler(request)
-
-    return guard
-
-
-def _renderer(registry: CollectorRegistry) -> Callable[[str], tuple[bytes, str]]:
-    """How metrics are rendered: the format that Accept asks for, with its content type."""
-
-    def render(accept: str) -> tuple[bytes, str]:
-        try:
-            encode, content_type = choose_encoder(accept)
-        except TypeError:  # a version such as 1.x, whose parts cannot be compared
-            encode, content_type = choose_encoder("")
-        return encode(registry), content_type
-
-    return render
-
-
-async def _add_common_fields(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "serinus"
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+def _denied(exc: Exception) -> Denied | None:
+    match exc:
+        case NotFound():
+            return Denied(404, str(exc), (Problem("", str(exc), suggestion=exc.suggestion),))
+        case Impossible():
+            return Denied(422, str(exc), exc.problems)
+        case Unready():
+            return Denied(503, str(exc))
+        case Refused():
+            return Denied(409, str(exc))
+        case _:
+            return None

@@ -5,47 +5,25 @@ The routes and the OpenAPI document are both made from it, so that neither can h
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Final, Literal
-
-from aiohttp import web
-from pydantic import BaseModel
+from typing import Any, Final
 
 from controller.api import models, stream, views
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One thing that can be asked."""
-
-    method: Literal["GET", "PUT", "POST"]
-    path: str
-    view: Callable[[views.Asked[Any]], Awaitable[web.StreamResponse]]
-    summary: str
-    answer: type[BaseModel] | None = None
-    body: type[models.Closed] = models.Nothing
-    errors: tuple[int, ...] = ()  # of its own, beside those that every call has
-    status: int = 200
-    media_type: str = "application/json"
-    is_open: bool = False  # needs no token
-
-    @property
-    def name(self) -> str:
-        """The name of the operation."""
-        return self.view.__name__
-
+from webapi.call import Call
 
 _ROLLOUTS: Final = "/v1/rollouts"
 _ROLLOUT: Final = f"{_ROLLOUTS}/{{id}}"
 _OF_ORDERS: Final = (404, 408, 409, 413, 415, 503)
 
+TITLE: Final = "Serinus: API of the controller"
+PLACES: Final = {"id": "The id of a rollout"}
+"""The names in the paths."""
 
-def _order(verb: str, view: Any, summary: str, body: type[models.Closed] = models.OrderBody) -> Call:
+
+def _order(verb: str, view: Any, summary: str, body: type[models.Closed] = models.OrderBody) -> Call[Any]:
     return Call("POST", f"{_ROLLOUT}/{verb}", view, summary, models.RolloutView, body, _OF_ORDERS)
 
 
-CALLS: Final[tuple[Call, ...]] = (
+CALLS: Final[tuple[Call[Any], ...]] = (
     Call("GET", "/healthz", views.get_healthz, "Whether the controller acts", models.HealthView, is_open=True),
     Call("GET", "/metrics", views.get_metrics, "Prometheus or OpenMetrics text, by Accept", media_type="text/plain"),
     Call("GET", _ROLLOUTS, views.get_rollouts, "All rollouts", models.RolloutsView),

@@ -9,28 +9,16 @@ Owns names and types. Must not check what depends on a rollout (`controller.cond
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.quantities import Duration
 from config.texts import Name, VersionName
 from controller.core.model import Phase
-
-Words = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
-
-
-class Closed(BaseModel):
-    """A part of the interface: closed to unknown keys."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, hide_input_in_errors=True,
-        validate_by_name=True, validate_by_alias=True,
-    )  # fmt: skip
-
-
-class Nothing(Closed):
-    """No body."""
+from webapi.shapes import Closed as Closed  # exported, like all shapes of this API
+from webapi.shapes import Nothing as Nothing
+from webapi.shapes import Reason
 
 
 class StartBody(Closed):
@@ -43,13 +31,13 @@ class StartBody(Closed):
     """The new version. Default: as in the file."""
     if_running: Literal["reject", "queue", "supersede"] = "reject"
     """What becomes of it when the service has a rollout already."""
-    reason: Words = ""
+    reason: Reason = ""
 
 
 class OrderBody(Closed):
     """An order to a rollout."""
 
-    reason: Words = ""
+    reason: Reason = ""
     """Why; kept and shown."""
 
 
@@ -68,7 +56,7 @@ class SignalBody(Closed):
     """The signal check that it is for. Default: the first one; without any, the rollout holds."""
     state: Literal["bad", "good"] = "bad"
     """bad: something is wrong; good: not any more."""
-    message: Words = ""
+    message: Reason = ""
     """What people are told."""
     expires: Duration | None = None
     """After how long it is over by itself. Default: never."""
@@ -78,7 +66,7 @@ class LineBody(Closed):
     """Whether anything may move forward."""
 
     stopped: bool
-    reason: Words = ""
+    reason: Reason = ""
 
 
 class RolloutView(Closed):
@@ -160,24 +148,6 @@ class LineView(Closed):
     stopped: bool
     by: str
     reason: str
-
-
-class ProblemItem(Closed):
-    """One thing that is wrong."""
-
-    path: str
-    message: str
-    suggestion: str | None
-
-
-class ProblemView(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: Literal["about:blank"]
-    title: str
-    status: int
-    detail: str
-    problems: list[ProblemItem]
 
 
 class HealthView(Closed):

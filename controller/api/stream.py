@@ -1,69 +1,52 @@
-"""The stream of events: everything that the journal gets, as server-sent events (WHATWG HTML §9.2).
+"""The stream of events: everything that the journal gets, as server-sent events.
 
 Owns one reader's stream. Must not hold up whoever writes: a reader asks the journal for what comes after its place.
 
 1. A stream is resumed by Last-Event-ID: ids are the numbers of the journal.
 2. A silent stream carries a comment now and then, so that both ends notice a dead connection.
-3. Every write has a deadline; every stream ends when the API does.
+3. Every stream ends when the API does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Final
+from typing import Any
 
 from aiohttp import web
 
-from controller.api.models import Nothing
-from controller.api.problem import Denied
 from controller.api.views import Asked, decision_view
 from controller.conductor import Conductor
 from controller.core.book import Happened
 from controller.journal import Record
-
-WRITE_SECONDS: Final = 10.0
-_MAX_ID_DIGITS: Final = 18
+from webapi.events import EventWriter, last_event_id
+from webapi.shapes import Nothing
 
 
 async def get_events(asked: Asked[Nothing]) -> web.StreamResponse:
     """Everything that happens from now on, or after the event that the client has seen last (Last-Event-ID)."""
     conductor, closing = asked.conductor, asked.parts.closing
-    place = _last_seen(asked.request, conductor.journal.last)
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    seen = last_event_id(asked.request)
+    place = conductor.journal.last if seen is None else seen
+    writer = EventWriter(asked.request)
     try:
-        await response.prepare(asked.request)
+        await writer.prepare()
         while not closing.is_set():
             for record in [each for each in conductor.journal.records if each.n > place]:
                 place = record.n
-                await _write(response, _event(record))
+                await writer.write(record.n, *_event(record))
             if not await _wait_for_news(conductor, closing, place, asked.parts.ping_seconds):
-                await _write(response, b": ping\n\n")
+                await writer.ping()
     except (TimeoutError, ConnectionError):
-        if asked.request.transport is not None:
-            asked.request.transport.abort()
-    return response
+        writer.abort()
+    return writer.response
 
 
-def _event(record: Record) -> bytes:
+def _event(record: Record) -> tuple[str, dict[str, Any]]:
+    """The kind of an event, and what it says."""
     entry = record.entry
     if isinstance(entry, Happened):
-        kind: str = entry.event.kind
-        content = {"rollout": entry.rollout, **decision_view(record).model_dump(mode="json")}
-    else:
-        kind = entry.entry
-        content = {"n": record.n, "wall": record.wall, "by": entry.by}
-    # JSON has no raw line break and `kind` is a word of ours, so no field can end early.
-    return f"id: {record.n}\nevent: {kind}\ndata: {json.dumps(content)}\n\n".encode()
-
-
-def _last_seen(request: web.Request, newest: int) -> int:
-    text = request.headers.get("Last-Event-ID")
-    if text is None:
-        return newest
-    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_ID_DIGITS):
-        raise Denied(422, "The stream cannot be resumed: Last-Event-ID must be the id of an event of it")
-    return int(text)
+        return entry.event.kind, {"rollout": entry.rollout, **decision_view(record).model_dump(mode="json")}
+    return entry.entry, {"n": record.n, "wall": record.wall, "by": entry.by}
 
 
 async def _wait_for_news(conductor: Conductor, closing: asyncio.Event, place: int, seconds: float) -> bool:
@@ -76,8 +59,3 @@ async def _wait_for_news(conductor: Conductor, closing: asyncio.Event, place: in
     for task in waiting:
         task.cancel()
     return bool(done)
-
-
-async def _write(response: web.StreamResponse, content: bytes) -> None:
-    async with asyncio.timeout(WRITE_SECONDS):
-        await response.write(content)

@@ -6,16 +6,13 @@ Owns the way from a request to the conductor and from its answer to the models. 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from controller.api import models
-from controller.api.asking import read_actor
 from controller.conductor import Conductor
 from controller.core.book import Happened
 from controller.core.model import Rollout
@@ -23,8 +20,14 @@ from controller.core.orders import Order, Verb
 from controller.core.situation import verdict_to_json
 from controller.core.strategy import strategy_of
 from controller.journal import Record
+from webapi.app import Render
+from webapi.asking import read_actor
+from webapi.call import answer
 
 B = TypeVar("B", bound=models.Closed)
+
+ACTOR: Final = "controller api"
+"""Who asks, when nobody says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Parts:
     """What the views ask."""
 
     conductor: Conductor
-    metrics: Callable[[str], tuple[bytes, str]]
+    metrics: Render
     openapi: Mapping[str, Any]
     closing: asyncio.Event
     """Set when the API goes away, so that endless answers end."""
@@ -60,12 +63,7 @@ class Asked(Generic[B]):
     @property
     def by(self) -> str:
         """Who asks."""
-        return read_actor(self.request)
-
-
-def answer(content: BaseModel, status: int = 200) -> web.Response:
-    """A JSON answer."""
-    return web.Response(status=status, text=content.model_dump_json(by_alias=True), content_type="application/json")
+        return read_actor(self.request, ACTOR)
 
 
 async def get_healthz(asked: Asked[models.Nothing]) -> web.Response:
@@ -81,7 +79,7 @@ async def get_metrics(asked: Asked[models.Nothing]) -> web.Response:
 
 async def get_openapi(asked: Asked[models.Nothing]) -> web.Response:
     """The description of the API."""
-    return web.Response(text=json.dumps(asked.parts.openapi), content_type="application/json")
+    return answer(asked.parts.openapi)
 
 
 async def get_rollouts(asked: Asked[models.Nothing]) -> web.Response:
@@ -105,7 +103,7 @@ async def post_rollout(asked: Asked[models.StartBody]) -> web.Response:
     rollout = await asked.conductor.start(
         body.service, changes, by=asked.by, reason=body.reason, if_running=body.if_running
     )
-    return answer(rollout_view(asked.conductor, rollout), 201)
+    return answer(rollout_view(asked.conductor, rollout), status=201)
 
 
 async def get_rollout(asked: Asked[models.Nothing]) -> web.Response:

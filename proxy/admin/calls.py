@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from proxy.admin import changing, probing, reading, watching
-from proxy.admin.call import Call
 from proxy.admin.models import (
     ActiveBody,
     ChangeQuery,
@@ -27,6 +26,7 @@ from proxy.admin.models import (
     StatsQuery,
     StatsView,
 )
+from webapi.call import Call
 
 _SERVICE: Final = "/v1/services/{service}"
 _ENDPOINTS: Final = f"{_SERVICE}/versions/{{version}}/endpoints"
@@ -35,7 +35,15 @@ _ENDPOINT: Final = f"{_ENDPOINTS}/{{address}}"
 _OF_CHANGES: Final = (404, 409, 412, 503, 507)
 _OF_BODIES: Final = (408, 413, 415)
 
-CALLS: Final[tuple[Call[Any, Any], ...]] = (
+TITLE: Final = "Serinus: admin API of the proxy"
+PLACES: Final = {
+    "service": "The name of a service",
+    "version": "The name of a version",
+    "address": "The address of an endpoint, percent-encoded: 127.0.0.1%3A9001, unix:%2Frun%2Fapp.sock",
+}
+"""The names in the paths."""
+
+CALLS: Final[tuple[Call[Any], ...]] = (
     Call("GET", "/healthz", probing.get_healthz, "Whether the process answers", answer=HealthView, is_open=True),
     Call(
         "GET",
@@ -56,6 +64,7 @@ CALLS: Final[tuple[Call[Any, Any], ...]] = (
         changing.put_split,
         "Set the weights of the versions",
         query=ChangeQuery,
+        is_conditional=True,
         body=SplitBody,
         answer=ServiceView,
         errors=_OF_CHANGES + _OF_BODIES,
@@ -67,6 +76,7 @@ CALLS: Final[tuple[Call[Any, Any], ...]] = (
         changing.put_active,
         "Give one version everything (pool mode)",
         query=ChangeQuery,
+        is_conditional=True,
         body=ActiveBody,
         answer=ServiceView,
         errors=_OF_CHANGES + _OF_BODIES,
@@ -78,6 +88,7 @@ CALLS: Final[tuple[Call[Any, Any], ...]] = (
         changing.post_endpoint,
         "Add an endpoint",
         query=ChangeQuery,
+        is_conditional=True,
         body=EndpointBody,
         answer=ServiceView,
         errors=_OF_CHANGES + _OF_BODIES,
@@ -89,6 +100,7 @@ CALLS: Final[tuple[Call[Any, Any], ...]] = (
         changing.put_endpoint_state,
         "Take an endpoint in or out: up, drain, down",
         query=ChangeQuery,
+        is_conditional=True,
         body=EndpointStateBody,
         answer=ServiceView,
         errors=_OF_CHANGES + _OF_BODIES,
@@ -100,6 +112,7 @@ CALLS: Final[tuple[Call[Any, Any], ...]] = (
         changing.delete_endpoint,
         "Remove an idle endpoint",
         query=RemovalQuery,
+        is_conditional=True,
         answer=ServiceView,
         errors=_OF_CHANGES,
         has_tag=True,

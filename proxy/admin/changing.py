@@ -11,25 +11,23 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
 from config.problems import ConfigError
-from proxy.admin.asking import read_actor, read_if_match
-from proxy.admin.call import Asked, answer
+from proxy.admin.call import Asked
+from proxy.admin.conditions import read_if_match
 from proxy.admin.models import (
     ActiveBody,
     ChangeBody,
     ChangeQuery,
     EndpointBody,
     EndpointStateBody,
-    Nothing,
     ReloadView,
     RemovalQuery,
     SplitBody,
 )
-from proxy.admin.problem import Denied
 from proxy.admin.reading import differences
 from proxy.admin.services import Views
 from proxy.core.live import (
@@ -44,9 +42,16 @@ from proxy.core.live import (
     set_endpoint_state,
     set_split,
 )
+from webapi.asking import read_actor
+from webapi.call import answer
+from webapi.problem import Denied
+from webapi.shapes import Nothing
 
 B = TypeVar("B", bound=ChangeBody)
 Step = Callable[[Live, Change], Live]
+
+ACTOR: Final = "admin api"
+"""Who asks, when nobody says."""
 
 
 async def put_split(asked: Asked[SplitBody, ChangeQuery]) -> web.Response:
@@ -113,7 +118,7 @@ async def post_reload(asked: Asked[Nothing, Nothing]) -> web.Response:
 async def _change(asked: Asked[Any, Any], step: Step, reason: str) -> web.Response:
     """Take a step, or say what would come of it."""
     supervisor = asked.proxy.supervisor
-    change = Change(by=read_actor(asked.request), reason=reason, at_wall_seconds=time.time())
+    change = Change(by=read_actor(asked.request, ACTOR), reason=reason, at_wall_seconds=time.time())
     if_match = read_if_match(asked.request, supervisor.live.generation)
     if asked.problems:
         raise _with_more_problems(asked.problems, lambda: step(supervisor.live, change))

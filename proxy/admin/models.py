@@ -10,52 +10,20 @@ number and a version any text, so that all problems of a change are told at once
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-MAX_REASON: Final = 500
+from webapi.shapes import Closed, Reason
+
 MAX_STATS_SECONDS: Final = 900
 
-
-# Control characters and separators of lines; half a surrogate pair is what a header that is not UTF-8 is read as.
-ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*$"
-_ONE_LINE: Final = re.compile(ONE_LINE.removesuffix("$"))
-
-
-def is_one_line(text: str) -> bool:
-    """Whether text can stand in a line of a log, a terminal or an event as it is."""
-    return _ONE_LINE.fullmatch(text) is not None
-
-
-def _one_line(text: str) -> str:
-    if not is_one_line(text):
-        raise ValueError("holds a control character; one line of plain text is wanted")
-    return text
-
-
-Reason = Annotated[
-    str, Field(max_length=MAX_REASON, json_schema_extra={"pattern": ONE_LINE}), AfterValidator(_one_line)
-]
 # Checked against the live state together with everything else.
 AnyWeight = Annotated[Any, WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1e9})]
 AnyState = Annotated[str, WithJsonSchema({"type": "string", "enum": ["up", "drain", "down"]})]
 
 
-class Closed(BaseModel):
-    """A part of the interface: closed to unknown keys."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
-
-
 # --- what is asked ----------------------------------------------------------------------------------------------------
-
-
-class Nothing(Closed):
-    """No body, no query."""
 
 
 class ChangeBody(Closed):
@@ -120,7 +88,7 @@ class StatsQuery(Closed):
 
     seconds: Annotated[int, Field(ge=1, le=MAX_STATS_SECONDS)] = 60
     """How far back."""
-    service: list[str] = []
+    service: list[str] = Field(default_factory=list)
     """Only this service; may be repeated. Default: all."""
 
 
@@ -262,31 +230,6 @@ class StatsView(Closed):
     clock: Literal["monotonic"]
     bin_lower_bounds_seconds: list[float]
     services: dict[str, dict[str, VersionStatsView]]
-
-
-class ProblemItem(Closed):
-    """One thing that is wrong."""
-
-    path: str
-    """Where: `weights.cnary`; empty for the request as a whole."""
-    message: str
-    suggestion: str | None
-    """The nearest valid name."""
-    line: int | None
-    """In the file, when it is one that cannot be used."""
-    column: int | None
-
-
-class ProblemView(BaseModel):
-    """RFC 9457 problem details."""
-
-    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
-
-    type: Literal["about:blank"]
-    title: str
-    status: int
-    detail: str
-    problems: list[ProblemItem]
 
 
 class HealthView(Closed):

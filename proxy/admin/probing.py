@@ -6,10 +6,12 @@ import asyncio
 
 from aiohttp import web
 
-from proxy.admin.call import Asked, answer
-from proxy.admin.models import HealthView, Nothing
+from proxy.admin.call import Asked
+from proxy.admin.models import HealthView
 from proxy.admin.ports import Supervisor
 from proxy.core.live import Refused
+from webapi.call import answer
+from webapi.shapes import Nothing
 
 
 async def get_healthz(asked: Asked[Nothing, Nothing]) -> web.Response:

@@ -11,13 +11,12 @@ import json
 from aiohttp import web
 
 from config.show import plain
-from proxy.admin.asking import matches_none
-from proxy.admin.call import JSON, Asked, answer
+from proxy.admin.call import Asked
+from proxy.admin.conditions import matches_none
 from proxy.admin.models import (
     ConfigDiffView,
     ConfigView,
     DifferenceView,
-    Nothing,
     ServicesView,
     StateView,
     StatsQuery,
@@ -25,6 +24,8 @@ from proxy.admin.models import (
 from proxy.admin.services import Views, change_view
 from proxy.core.live import Live
 from proxy.core.overlay import difference
+from webapi.call import JSON, answer
+from webapi.shapes import Nothing
 
 
 async def get_state(asked: Asked[Nothing, Nothing]) -> web.Response:

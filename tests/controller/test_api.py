@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import jsonschema
 import pytest
@@ -14,13 +14,13 @@ from openapi_spec_validator import validate
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.api.app import create_app
+from controller.api.app import create_app, openapi
 from controller.api.calls import CALLS
-from controller.api.openapi import document
 from controller.metrics import ControllerCollector
 from tests.support.led_stage import FILE, Stage, staged
+from webapi.call import Call
 
-DOCUMENT = document(CALLS)
+DOCUMENT = openapi()
 
 
 class Api:
@@ -72,6 +72,11 @@ def test_the_description_is_valid_openapi_and_names_every_call():
     assert {call.path for call in CALLS} == set(DOCUMENT["paths"])
     names = [call.name for call in CALLS]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+def test_a_view_gets_the_body_of_its_row(call: Call[Any]):
+    assert get_args(get_type_hints(call.view)["asked"]) == (call.body,)
 
 
 async def test_a_rollout_is_started_watched_and_promoted(api: Api):

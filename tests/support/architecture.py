@@ -14,13 +14,14 @@ from pathlib import PurePosixPath
 # meet over HTTP only.
 LAYERS: dict[str, frozenset[str]] = {
     "config": frozenset({"config"}),
+    "webapi": frozenset({"config", "webapi"}),
     "proxy.core": frozenset({"config", "proxy.core"}),
     "proxy.wire": frozenset({"config", "proxy.core", "proxy.wire"}),
-    "proxy": frozenset({"config", "proxy"}),
+    "proxy": frozenset({"config", "webapi", "proxy"}),
     "controller.core": frozenset({"config", "controller.core"}),
-    "controller": frozenset({"config", "controller"}),
-    "loadtests": frozenset({"config", "proxy", "controller", "loadtests"}),
-    "cli": frozenset({"config", "proxy", "controller", "loadtests", "cli"}),
+    "controller": frozenset({"config", "webapi", "controller"}),
+    "loadtests": frozenset({"config", "webapi", "proxy", "controller", "loadtests"}),
+    "cli": frozenset({"config", "webapi", "proxy", "controller", "loadtests", "cli"}),
 }
 OURS = frozenset(layer.split(".")[0] for layer in LAYERS)
 

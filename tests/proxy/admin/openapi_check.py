@@ -8,8 +8,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from proxy.admin.calls import CALLS
-from proxy.admin.openapi import document
+from proxy.admin.app import openapi
 
 _URI = "urn:serinus:openapi"
 _PROBLEM = {"$ref": "#/components/schemas/ProblemView"}
@@ -19,7 +18,7 @@ class AnswerCheck:
     """Complains about an answer that the document does not describe."""
 
     def __init__(self) -> None:
-        self.document = document(CALLS)
+        self.document = openapi()
         resource = Resource.from_contents(self.document, default_specification=DRAFT202012)
         self._registry: Any = Registry().with_resource(_URI, resource)
 

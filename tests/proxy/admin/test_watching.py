@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
-from proxy.admin import watching
 from proxy.events import KEPT
 from tests.proxy.admin.conftest import Api
 from tests.proxy.admin.fakes import FakeSupervisor
+from webapi import events
 
 Event = tuple[int | None, str, dict[str, Any]]
 
@@ -101,7 +101,7 @@ async def test_streams_end_when_the_events_do(api: Api, supervisor: FakeSupervis
 async def test_a_reader_that_takes_nothing_is_cut_off(
     api: Api, supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(watching, "WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(events, "WRITE_SECONDS", 0.01)
     stream = await watch(api)
     assert stream.connection is not None
     transport = stream.connection.transport

@@ -25,9 +25,9 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from config.model import Admin, ListenAddress, TcpAddress
-from proxy.admin.problem import Denied, escaped, log
-from proxy.core.live import Refused
+from config.address import ListenAddress, TcpAddress
+from config.admin import Admin
+from webapi.problem import Denied, escaped, log
 
 WRONG_TOKENS: Final = 10
 WINDOW_SECONDS: Final = 10.0
@@ -84,7 +84,7 @@ class WrongTokens:
 
 
 class Gate:
-    """Lets a request in or raises Refused (401, 403, 429)."""
+    """Lets a request in or raises Denied (401, 403, 429)."""
 
     def __init__(self, address: ListenAddress) -> None:
         self._address = address
@@ -94,7 +94,7 @@ class Gate:
         """Check a request against the configuration of now; `is_open` calls need no token.
 
         Raises:
-            Refused: it does not get in.
+            Denied: it does not get in.
         """
         _check_origin(request)
         if is_open:
@@ -102,7 +102,7 @@ class Gate:
         if admin.token is not None:
             self._check_token(request, _digest(admin.token.get_secret_value()))
         elif not self._address.is_local:
-            raise Refused(403, "This address is not local, so a token is needed, and the file has none any more")
+            raise Denied(403, "This address is not local, so a token is needed, and the file has none any more")
         else:
             self._check_host(request)
 
@@ -127,13 +127,13 @@ class Gate:
             return
         name = _split(f"http://{host}")[1]
         if not (_is_address(name) or TcpAddress(name, 0).is_local or name == self._address.host):
-            raise Refused(403, "Without a token this API answers to IP addresses and to localhost only, as Host")
+            raise Denied(403, "Without a token this API answers to IP addresses and to localhost only, as Host")
 
 
-def require_token(admin: Admin) -> None:
-    """Refuse to start where everybody could change everything. Raises ValueError."""
+def require_token(admin: Admin, section: str) -> None:
+    """Refuse to start where everybody could change everything; `section` is that of the file. Raises ValueError."""
     if admin.token is None and not admin.address.is_local:
-        raise ValueError(f"admin.address {admin.address} is not local: set admin.token or admin.token_file")
+        raise ValueError(f"{section}.address {admin.address} is not local: set {section}.token or {section}.token_file")
 
 
 def _check_origin(request: web.Request) -> None:
@@ -144,7 +144,7 @@ def _check_origin(request: web.Request) -> None:
     default = _DEFAULT_PORTS.get(parts[0], 0)
     own = _split(f"{parts[0]}://{request.headers.get('Host', '')}")
     if not parts[1] or (parts[1], parts[2] or default) != (own[1], own[2] or default):
-        raise Refused(403, "Pages of other sites have no access")
+        raise Denied(403, "Pages of other sites have no access")
 
 
 def _split(origin: str) -> tuple[str, str, int]:

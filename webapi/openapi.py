@@ -6,17 +6,17 @@ Owns the translation. Must not know any call in particular.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from proxy.admin.asking import MAX_ACTOR
-from proxy.admin.call import EVENT_STREAM, JSON, Call
-from proxy.admin.models import ONE_LINE, ChangeQuery, Nothing, ProblemView
-from proxy.admin.problem import MEDIA_TYPE, TITLES
+from webapi.asking import MAX_ACTOR, is_optional
+from webapi.call import EVENT_STREAM, JSON, Call
+from webapi.problem import MEDIA_TYPE, TITLES
+from webapi.shapes import ONE_LINE, Nothing, ProblemView
 
 _REF: Final = "#/components/schemas/{model}"
 _NAMES: Final = re.compile(r"{(\w+)}")
@@ -24,32 +24,27 @@ _OF_EVERY_CALL: Final = (403, 405, 417, 422, 500)
 _BEHIND_THE_TOKEN: Final = (401, 429)
 
 _ETAG: Final = {"description": "The generation, quoted", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}}
-_PATH_DESCRIPTIONS: Final = {
-    "service": "The name of a service",
-    "version": "The name of a version",
-    "address": "The address of an endpoint, percent-encoded: 127.0.0.1%3A9001, unix:%2Frun%2Fapp.sock",
-}
 _HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "If-Match": ("The generation that the change is based on", {"type": "string"}),
     "If-None-Match": ("The generation that is known", {"type": "string"}),
     "Last-Event-ID": ("The event that was seen last", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
     "X-Serinus-Actor": (
-        "Who asks; shown as the last change",
+        "Who asks; kept and shown",
         {"type": "string", "minLength": 1, "maxLength": MAX_ACTOR, "pattern": ONE_LINE},
     ),
 }
 
 
-def document(calls: Iterable[Call[Any, Any]]) -> dict[str, Any]:
-    """The description of the calls."""
+def document(title: str, calls: Iterable[Call[Any]], places: Mapping[str, str]) -> dict[str, Any]:
+    """The description of the calls; `places` describes the names in their paths."""
     calls = tuple(calls)
     paths: dict[str, dict[str, Any]] = {}
     for call in calls:
-        paths.setdefault(call.path, {})[call.method.lower()] = _operation(call)
+        paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, places)
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "Serinus: admin API of the proxy",
+            "title": title,
             "version": version("serinus"),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -64,28 +59,31 @@ def document(calls: Iterable[Call[Any, Any]]) -> dict[str, Any]:
     }
 
 
-def _operation(call: Call[Any, Any]) -> dict[str, Any]:
+def _operation(call: Call[Any], places: Mapping[str, str]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": call.name,
         "summary": call.summary,
-        "parameters": [*_path_parameters(call), *_query_parameters(call), *_header_parameters(call)],
-        "responses": {"200": _success(call), **{str(status): _error(status) for status in _statuses(call)}},
+        "parameters": [*_path_parameters(call, places), *_query_parameters(call), *_header_parameters(call)],
+        "responses": {str(call.status): _success(call), **{str(status): _error(status) for status in _statuses(call)}},
     }
     if call.is_revalidated:
         operation["responses"]["304"] = {"description": "The generation is the one that the client has"}
     if not call.is_open:
         operation["security"] = [{}, {"token": []}]
     if call.body is not Nothing:
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _ref(call.body)}}}
+        operation["requestBody"] = {
+            "required": not is_optional(call.body),
+            "content": {JSON: {"schema": _ref(call.body)}},
+        }
     return operation
 
 
-def _success(call: Call[Any, Any]) -> dict[str, Any]:
+def _success(call: Call[Any]) -> dict[str, Any]:
     response = {"description": call.summary, "content": {call.media_type: {"schema": _schema_of_answer(call)}}}
     return response | ({"headers": {"ETag": _ETAG}} if call.has_tag else {})
 
 
-def _schema_of_answer(call: Call[Any, Any]) -> dict[str, Any]:
+def _schema_of_answer(call: Call[Any]) -> dict[str, Any]:
     if call.media_type == JSON:
         return _ref(call.answer) if call.answer else {"type": "object"}
     if call.answer:
@@ -98,18 +96,18 @@ def _error(status: int) -> dict[str, Any]:
     return {"description": TITLES[status], "content": {MEDIA_TYPE: {"schema": _ref(ProblemView)}}}
 
 
-def _statuses(call: Call[Any, Any]) -> list[int]:
+def _statuses(call: Call[Any]) -> list[int]:
     return sorted({*call.errors, *_OF_EVERY_CALL, *(() if call.is_open else _BEHIND_THE_TOKEN)})
 
 
-def _path_parameters(call: Call[Any, Any]) -> list[dict[str, Any]]:
+def _path_parameters(call: Call[Any], places: Mapping[str, str]) -> list[dict[str, Any]]:
     return [
-        _parameter("path", name, _PATH_DESCRIPTIONS[name], {"type": "string", "minLength": 1}, required=True)
+        _parameter("path", name, places[name], {"type": "string", "minLength": 1}, required=True)
         for name in _NAMES.findall(call.path)
     ]
 
 
-def _query_parameters(call: Call[Any, Any]) -> list[dict[str, Any]]:
+def _query_parameters(call: Call[Any]) -> list[dict[str, Any]]:
     properties = call.query.model_json_schema().get("properties", {})
     return [
         _parameter("query", name, schema.pop("description", ""), {**schema, "title": name})
@@ -117,9 +115,10 @@ def _query_parameters(call: Call[Any, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _header_parameters(call: Call[Any, Any]) -> list[dict[str, Any]]:
+def _header_parameters(call: Call[Any]) -> list[dict[str, Any]]:
     names = [
-        *(("If-Match", "X-Serinus-Actor") if issubclass(call.query, ChangeQuery) else ()),
+        *(("If-Match",) if call.is_conditional else ()),
+        *(("X-Serinus-Actor",) if call.changes else ()),
         *(("If-None-Match",) if call.is_revalidated else ()),
         *(("Last-Event-ID",) if call.media_type == EVENT_STREAM else ()),
     ]
@@ -136,7 +135,7 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _REF.format(model=model.__name__)}
 
 
-def _schemas(calls: tuple[Call[Any, Any], ...]) -> dict[str, Any]:
+def _schemas(calls: tuple[Call[Any], ...]) -> dict[str, Any]:
     modes: dict[type[BaseModel], JsonSchemaMode] = {ProblemView: "serialization"}
     for call in calls:
         if call.body is not Nothing:
