@@ -83,6 +83,8 @@ class _Rollout(Value):
     Default: the breaker of the service where that has one, else 5 failures among 20."""
     alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.01
     """The chance of ever rolling back a good version."""
+    warm_up: DurationOrOff = 30.0
+    """How long new instances are cold, from their first request: no step is taken, and only gross failures count."""
     keep_old: DurationOrOff = 86400.0
     """How long after its end a rollout can be taken back in one step; the old version has to run for so long."""
 

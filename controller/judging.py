@@ -56,7 +56,7 @@ class Judging:
     """The judge of one rollout. `kept` is what `to_plain` gave before a restart."""
 
     def __init__(self, rollout: Rollout, kept: Plain | None = None) -> None:
-        self._terms = Terms.of(rollout.policy.checks, rollout.policy.alpha)
+        self._terms = Terms.of(rollout.policy.checks, rollout.policy.alpha, rollout.policy.warm_up)
         self._harvest = Harvest(rollout.service, rollout.old, rollout.new, self._terms.patience)
         #: The closed seconds of the old version, the last ones, and those of them that are left to compare with.
         self._past: list[tuple[int, Bucket]] = []

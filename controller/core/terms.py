@@ -7,6 +7,7 @@ Units: rates from 0 to 1, seconds, bins (see `buckets`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -49,13 +50,12 @@ class Terms:
     """The chance of ever rolling back a good version."""
     bad_seconds: int | None = None
     """How many separate bad seconds it takes to condemn a version. None: by how the old version's errors come."""
-
     warm_up: int = WARM_UP
     """For how long new instances are forgiven what is no gross failure."""
 
     @classmethod
-    def of(cls, checks: Iterable[Check], alpha: float) -> Terms:
-        """The terms of a rollout; of several checks of one kind, the first one counts."""
+    def of(cls, checks: Iterable[Check], alpha: float, warm_up: float = WARM_UP) -> Terms:
+        """The terms of a rollout; of several checks of one kind, the first one counts. Whole seconds warm up."""
         errors = next((check for check in checks if isinstance(check, ErrorRateCheck)), None)
         latency = next((check for check in checks if isinstance(check, LatencyCheck)), None)
         return cls(
@@ -64,6 +64,7 @@ class Terms:
             else None,
             latency=LatencyTerms(latency.name, shift_for(latency.slower_by)) if latency else None,
             alpha=alpha,
+            warm_up=math.ceil(warm_up),
         )
 
     @property

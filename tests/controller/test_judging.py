@@ -76,6 +76,15 @@ def test_a_good_version_passes():
     assert traffic.values == {"error-rate": "PASS", "latency": "PASS"}
 
 
+@pytest.mark.parametrize(("warm_up", "are_warm"), [("5s", True), ("30s", False)])
+def test_new_instances_warm_up_as_long_as_the_file_says(warm_up: str, are_warm: bool):
+    traffic = Traffic(f"{SHORT}, warm_up: {warm_up}")
+    traffic.pass_by(60, (100, 0))
+    traffic.begin()
+    traffic.pass_by(25, (90, 0), (10, 0))
+    assert all("warm up" in verdict.reason for verdict in traffic.judging.verdicts) is not are_warm
+
+
 def test_silence_is_no_data():
     traffic = Traffic()
     traffic.begin()

@@ -63,6 +63,11 @@ def test_without_a_check_of_the_latency_answers_are_waited_for_longer():
     assert Terms.from_plain(terms.to_plain()) == terms
 
 
+@pytest.mark.parametrize(("warm_up", "seconds"), [(0.0, 0), (0.2, 1), (5.0, 5)])
+def test_new_instances_warm_up_for_whole_seconds(warm_up, seconds):
+    assert Terms.of([], 0.01, warm_up).warm_up == seconds
+
+
 def test_there_may_be_nothing_to_compare():
     terms = Terms.of([], 0.01)
     assert (terms.errors, terms.latency) == (None, None)
