@@ -110,13 +110,23 @@ class ApiClient:
 
     def _call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         status, content = self._exchange(method, path, body, headers or {})
-        try:
-            answer = json.loads(content)
-        except ValueError as exc:
-            raise Unreachable(f"what answers at {self.address} is not {self.api} of Serinus. {self.hint}") from exc
+        answer = self._read(content)
         if status >= HTTPStatus.BAD_REQUEST:
             raise _refusal(self.api, status, answer)
         return answer
+
+    def _page(self, path: str) -> bytes:
+        """What is no JSON, as it is."""
+        status, content = self._exchange("GET", path, None, {"Accept": "*/*"})
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise _refusal(self.api, status, self._read(content))
+        return content
+
+    def _read(self, content: bytes) -> Any:
+        try:
+            return json.loads(content)
+        except ValueError as exc:
+            raise Unreachable(f"what answers at {self.address} is not {self.api} of Serinus. {self.hint}") from exc
 
     def _exchange(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> tuple[int, bytes]:
         sent = {**self._headers, **headers}

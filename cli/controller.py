@@ -53,16 +53,21 @@ class DecisionStatus(TypedDict):
 
     n: int | None
     wall: float
+    at: float
     event: str | None
+    minor: bool
     sentence: str
     by: str
     verdicts: list[Verdict]
+    generations: dict[str, int]
+    acknowledged: float | None
 
 
 class Reasons(TypedDict):
     """Why a rollout is where it is."""
 
     rollout: RolloutStatus
+    outcome: str
     now: DecisionStatus
     decisions: list[DecisionStatus]
 
@@ -117,3 +122,11 @@ class ControllerClient(ApiClient):
     def why(self, identity: str) -> Reasons:
         """Why a rollout is where it is."""
         return cast(Reasons, self._call("GET", path_of("rollouts", identity, "why")))
+
+    def series(self, identity: str) -> dict[str, Any]:
+        """What both versions of a rollout did over time."""
+        return cast(dict[str, Any], self._call("GET", path_of("rollouts", identity, "series")))
+
+    def report(self, identity: str) -> bytes:
+        """The report of a rollout: one HTML page."""
+        return self._page(path_of("rollouts", identity, "report"))

@@ -1,4 +1,4 @@
-"""The commands of rollouts: start, status, watch, promote, pause, resume, abort, retry, why.
+"""The commands of rollouts: start, status, watch, promote, pause, resume, abort, retry, why, report.
 
 Owns how a rollout is named and waited for, and what its end means for the exit code. Must not decide anything.
 
@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec
 
 import click
 
 from cli.controller import DEFAULT_CONTROLLER, ENDED, ControllerClient, RolloutStatus, Verb
-from cli.faults import Fault, Unreachable
+from cli.faults import BadUsage, Fault, Unreachable
 from cli.options import actor, reason_option, token_option
 from cli.output import Output, Progress, json_option
 from cli.rollout_words import all_in_words, line_of, place_in_words, reasons_in_words
@@ -27,6 +28,7 @@ P = ParamSpec("P")
 
 _POLL_SECONDS: Final = 1.0
 _INTERRUPTED: Final = 130
+_STANDARD_OUTPUT: Final = Path("-")
 
 _controller_option = click.option(
     "--controller",
@@ -47,6 +49,10 @@ _timeout_option = click.option(
 
 class OtherEnd(Fault):
     """A rollout has ended, and not as it was asked to."""
+
+
+class CannotWrite(Fault):
+    """A file cannot be written."""
 
 
 class StillGoing(Fault):
@@ -141,6 +147,48 @@ def why(controller: ControllerClient, output: Output, name: str) -> None:
     """Show every decision about a rollout, with the numbers that it was made on."""
     reasons = controller.why(controller.find(name)["id"])
     output.show(reasons, reasons_in_words(reasons))
+
+
+@rollout.command()
+@click.argument("name")
+@click.option(
+    "-o",
+    "--output",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The file to write, or - for standard output. Default: the id of the rollout and .html, in this folder.",
+)
+@_talks_to_controller
+def report(controller: ControllerClient, output: Output, name: str, path: Path | None) -> None:
+    """Write one HTML page about a rollout: what became of it, plots, and every decision.
+
+    The page needs nothing but itself: open it, mail it, print it. With --json, what it tells is printed, and a page is
+    written only where -o says.
+    """
+    if output.as_json and path == _STANDARD_OUTPUT:
+        raise BadUsage("--json prints JSON on standard output, so the page needs a file: -o FILE.html")
+    identity = controller.find(name)["id"]
+    if path == _STANDARD_OUTPUT:
+        click.echo(controller.report(identity), nl=False)
+        return
+    if path is None and not output.as_json:
+        path = Path(f"{identity}.html")
+    if path is not None:
+        _write(path, controller.report(identity))
+    if output.as_json:
+        told = {**controller.why(identity), "series": controller.series(identity), "file": path and str(path)}
+        output.show(told, "")
+    else:
+        output.show(None, str(path))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file. Raises CannotWrite."""
+    try:
+        path.write_bytes(content)
+    except OSError as exc:
+        raise CannotWrite(f"{path} cannot be written: {exc.strerror or exc}") from exc
 
 
 def _order(verb: Verb, summary: str, end: str) -> Callable[..., Any]:

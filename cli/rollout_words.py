@@ -8,9 +8,6 @@ from datetime import datetime
 
 from cli.controller import DecisionStatus, Reasons, Rollouts, RolloutStatus
 
-#: Events that say nothing to people who ask why.
-_MACHINERY = frozenset({"applied", "moved", "missed", "slipped", "sealed"})
-
 
 def place_in_words(rollout: RolloutStatus) -> str:
     """`step 2 of 4`, `holding`, `rolling back`."""
@@ -46,12 +43,21 @@ def all_in_words(rollouts: Rollouts) -> str:
 def reasons_in_words(reasons: Reasons) -> str:
     """What is decided now, and every decision before, the newest last."""
     rollout = reasons["rollout"]
-    lines = [f"{rollout['id']}: {rollout['strategy']} of {rollout['service']} to {rollout['to']}"]
+    lines = [
+        f"{rollout['id']}: {rollout['strategy']} of {rollout['service']} to {rollout['to']}",
+        _outcome(reasons),
+        "",
+    ]
     for decision in reasons["decisions"]:
-        if decision["event"] not in _MACHINERY:
+        if not decision["minor"]:
             lines += _decision_lines(decision)
     lines += ["", f"now: {place_in_words(rollout)} ({weights_in_words(rollout)})", *_now_lines(reasons["now"])]
     return "\n".join(lines)
+
+
+def _outcome(reasons: Reasons) -> str:
+    why = reasons["rollout"]["why"]
+    return reasons["outcome"] + (f": {why}" if why else "")
 
 
 def _decision_lines(decision: DecisionStatus) -> Iterator[str]:
@@ -59,6 +65,9 @@ def _decision_lines(decision: DecisionStatus) -> Iterator[str]:
     event = (decision["event"] or "").replace("_", " ")
     yield f"{when:%Y-%m-%d %H:%M:%S}  {event}" + (f": {decision['sentence']}" if decision["sentence"] else "")
     yield from _verdict_lines(decision)
+    served = [f"generation {number} at {name}" for name, number in decision["generations"].items()]
+    if served:
+        yield f"    {', '.join(served)}, acknowledged after {decision['acknowledged'] or 0.0:.2g} s"
 
 
 def _now_lines(decision: DecisionStatus) -> Iterator[str]:

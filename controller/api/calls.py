@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from controller.api import models, stream, views
+from controller.api import history, models, stream, views
 from webapi.call import Call
 
 _ROLLOUTS: Final = "/v1/rollouts"
@@ -34,6 +34,12 @@ CALLS: Final[tuple[Call[Any], ...]] = (
     ),
     Call("GET", _ROLLOUT, views.get_rollout, "One rollout", models.RolloutView, errors=(404,)),
     Call("GET", f"{_ROLLOUT}/why", views.get_why, "Why it is where it is", models.WhyView, errors=(404,)),
+    Call("GET", f"{_ROLLOUT}/series", history.get_series, "What both versions did", models.SeriesView, errors=(404,)),
+    Call(
+        *("GET", f"{_ROLLOUT}/report", history.get_report, "The report, one HTML page that needs nothing else"),
+        errors=(404,),
+        media_type="text/html",
+    ),
     _order("promote", views.post_promote, "Go on without waiting", models.PromoteBody),
     _order("pause", views.post_pause, "Stay at this weight"),
     _order("resume", views.post_resume, "Go on"),

@@ -128,18 +128,94 @@ class DecisionView(BaseModel):
     n: int | None
     """Its number in the journal; null for what is only waited for."""
     wall: float
+    at: float
     event: str | None
+    minor: bool = False
+    """It says nothing to people who ask why: an acknowledgement, a move of an endpoint."""
     sentence: str
     by: str
     verdicts: list[dict[str, Any]]
+    generations: dict[str, int] = {}
+    """What each proxy served when it had acknowledged that."""
+    acknowledged: float | None = None
+    """How long that took; null when nothing had to be, or is yet."""
 
 
 class WhyView(Closed):
     """Why a rollout is where it is: what is decided now, and everything that was decided before."""
 
     rollout: RolloutView
+    outcome: str
+    """What became of it, in one sentence; the report says the same."""
     now: DecisionView
     decisions: list[DecisionView]
+
+
+class OddsView(Closed):
+    """The evidence against the new version over some time: the lowest and the highest odds."""
+
+    low: float
+    high: float
+
+
+class CheckRow(Closed):
+    """What one check said over some time."""
+
+    value: Literal["PASS", "FAIL", "INCONCLUSIVE", "NO_DATA", "ERROR"]
+    """The gravest of what it said."""
+    odds: OddsView | None
+    """Its own; null for a check that asks somebody outside."""
+
+
+class VersionRow(Closed):
+    """What one version did over some time."""
+
+    requests: int
+    """Those that arrived then, whenever they ended; without those that their clients gave up."""
+    errors: int
+    unanswered: int
+    """Of the requests, those that were under way for longer than the judge waits."""
+    p50: float | None
+    p99: float | None
+    target: float
+    """What it should have of the requests at the end of that time, from 0 to 1."""
+    actual: float | None
+    """What it had; null without requests."""
+
+
+class SeriesRow(Closed):
+    """What both versions did over some time, and what was made of it."""
+
+    at: float
+    """When it begins."""
+    wall: float
+    span: int
+    """How long it is; a power of two, or what there was of it."""
+    seconds: int
+    """How many of these seconds were observed."""
+    versions: dict[str, VersionRow]
+    odds: OddsView | None
+    """Of all checks together; null while nothing is judged."""
+    checks: dict[str, CheckRow]
+
+
+class SeriesView(Closed):
+    """What both versions of a rollout did from its first second to its last one, in at most 1,440 rows."""
+
+    rollout: str
+    service: str
+    from_: str = Field(alias="from")
+    to: str
+    began: float
+    """When its turn had come."""
+    began_wall: float
+    ended: float | None
+    """Null while it is under way."""
+    needed: float
+    """The odds that roll back."""
+    damaged: int
+    """How many rows could not be read from disk and are left out."""
+    rows: list[SeriesRow]
 
 
 class LineView(Closed):

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from controller.api import models
 from controller.conductor import Conductor
+from controller.core.account import Account, Happening, Told, account_of
 from controller.core.book import Happened
 from controller.core.model import Rollout
 from controller.core.orders import Order, Verb
@@ -114,12 +115,13 @@ async def get_rollout(asked: Asked[models.Nothing]) -> web.Response:
 async def get_why(asked: Asked[models.Nothing]) -> web.Response:
     """Why it is where it is."""
     conductor, rollout = asked.conductor, asked.conductor.rollout(asked.id)
-    records = [each for each in conductor.journal.records if _is_about(each, rollout.id)]
+    account = account_in(conductor, rollout.id)
     return answer(
         models.WhyView(
             rollout=rollout_view(conductor, rollout),
+            outcome=account.outcome(conductor.tools.clock.now()),
             now=_decision_now(conductor, rollout),
-            decisions=[decision_view(record) for record in records],
+            decisions=[told_view(told) for told in account.told],
         )
     )
 
@@ -200,17 +202,39 @@ def rollout_view(conductor: Conductor, rollout: Rollout) -> models.RolloutView:
     )
 
 
+def account_in(conductor: Conductor, identity: str) -> Account:
+    """The account of a rollout, from the journal."""
+    return account_of(
+        identity,
+        [
+            Happening(each.n, each.wall, each.entry.event)
+            for each in conductor.journal.records
+            if isinstance(each.entry, Happened) and each.entry.rollout == identity
+        ],
+    )
+
+
 def decision_view(record: Record) -> models.DecisionView:
-    """An entry of the journal as a decision."""
+    """An entry of the journal as a decision, when it has just been written."""
     assert isinstance(record.entry, Happened)
     event = record.entry.event
+    return told_view(Told(record.n, record.wall, event, 0.0, event.generations))
+
+
+def told_view(told: Told) -> models.DecisionView:
+    """One thing that happened, as a decision."""
+    event = told.event
     return models.DecisionView(
-        n=record.n,
-        wall=record.wall,
+        n=told.n,
+        wall=told.wall,
+        at=event.at,
         event=event.kind,
+        minor=told.is_minor,
         sentence=event.why,
         by=event.by,
         verdicts=[dict(verdict) for verdict in event.evidence],
+        generations=dict(told.generations),
+        acknowledged=told.waited,
     )
 
 
@@ -221,6 +245,7 @@ def _decision_now(conductor: Conductor, rollout: Rollout) -> models.DecisionView
     return models.DecisionView(
         n=None,
         wall=conductor.tools.clock.wall(),
+        at=conductor.tools.clock.now(),
         event=None,
         sentence=decision.sentence if decision is not None else rollout.why,
         by="",
@@ -237,7 +262,3 @@ def _order(asked: Asked[Any], verb: Verb, *, all_steps: bool = False) -> web.Res
 def _line_view(conductor: Conductor) -> models.LineView:
     line = conductor.book.line
     return models.LineView(stopped=line is not None, by=line.by if line else "", reason=line.reason if line else "")
-
-
-def _is_about(record: Record, identity: str) -> bool:
-    return isinstance(record.entry, Happened) and record.entry.rollout == identity

@@ -32,12 +32,12 @@ class Verdict:
 
 def odds(evidence: float, needed: float) -> str:
     """The evidence against a version, and what would roll it back: "odds 43 : 1 against, rolls back at 100 : 1"."""
-    limit = f"rolls back at {_times(needed)} : 1"
+    limit = f"rolls back at {times(needed)} : 1"
     if evidence >= 2:
-        return f"odds {_times(evidence)} : 1 against, {limit}"
+        return f"odds {times(evidence)} : 1 against, {limit}"
     if evidence > 0.5:
         return f"even odds, {limit}"
-    return f"odds 1 : {_times(1 / max(evidence, 1e-12))}, {limit}"
+    return f"odds 1 : {times(1 / max(evidence, 1e-12))}, {limit}"
 
 
 def percent(rate: float) -> str:
@@ -55,7 +55,8 @@ def seconds(duration: float) -> str:
     return f"{duration:.3g} s" if duration >= 1 else f"{1000 * duration:.3g} ms"
 
 
-def _times(factor: float) -> str:
+def times(factor: float) -> str:
+    """How many times as likely, for odds."""
     if factor >= 1e6:
         return "over 1,000,000"
     return f"{factor:,.0f}" if factor >= 10 else f"{factor:.2g}"

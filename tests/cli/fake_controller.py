@@ -38,20 +38,27 @@ class FakeController:
             return 200, {"rollouts": self.rollouts, "stopped": None, "frozen": "", "trouble": ""}
         if path.endswith("/why"):
             return 200, self._why()
+        if path.endswith("/series"):
+            return 200, {"rollout": "shop-3", "rows": []}
+        if path.endswith("/report"):
+            return 200, b"<!doctype html>\n<p>na\xc3\xafve</p>"
         if method == "GET" and self.phases:
             self.rollouts[-1] |= self.phases.pop(0)
         return (201 if path == "/v1/rollouts" else 200), self.rollouts[-1]
 
     def _why(self) -> dict[str, Any]:
         verdict = {"check": "error-rate", "value": "FAIL", "reason": "43 of 50 failed", "numbers": {}}
-        shared = {"wall": 0.0, "by": "", "verdicts": [verdict]}
+        shared = {"wall": 0.0, "at": 0.0, "by": "", "minor": False, "generations": {}, "acknowledged": None}
+        judged, plain = {**shared, "verdicts": [verdict]}, {**shared, "verdicts": []}
+        served = {"generations": {"127.0.0.1:9900": 12}, "acknowledged": 0.25}
         decisions = [
-            {"n": 1, "event": "created", "sentence": "started by ci", **{**shared, "verdicts": []}},
-            {"n": 2, "event": "applied", "sentence": "", **{**shared, "verdicts": []}},
-            {"n": 3, "event": "failed", "sentence": "error-rate: 43 of 50 failed", **shared},
+            {"n": 1, "event": "created", "sentence": "started by ci", **plain},
+            {"n": 2, "event": "applied", "sentence": "", **plain, "minor": True},
+            {"n": 3, "event": "failed", "sentence": "error-rate: 43 of 50 failed", **judged, **served},
         ]
-        now = {"n": None, "event": None, "sentence": "rolling back for 2s", **shared}
-        return {"rollout": self.rollouts[-1], "now": now, "decisions": decisions}
+        now = {"n": None, "event": None, "sentence": "rolling back for 2s", **judged}
+        outcome = "canary is in step 2 of 4"
+        return {"rollout": self.rollouts[-1], "outcome": outcome, "now": now, "decisions": decisions}
 
 
 @contextmanager
@@ -64,7 +71,7 @@ def serving() -> Iterator[FakeController]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             status, content = fake.answer(self.command, self.path, body, self.headers.get("X-Serinus-Actor", ""))
-            encoded = json.dumps(content).encode()
+            encoded = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(encoded)))
             self.end_headers()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import Result
@@ -138,8 +139,12 @@ def test_status_shows_all_of_them_the_newest_first(ask: Run, controller: FakeCon
 def test_why_shows_decisions_with_their_numbers_and_no_machinery(ask: Run):
     lines = ask("why", "shop").stdout.splitlines()
     assert lines[0] == "shop-3: canary of shop to canary"
-    assert [line[21:] for line in lines[1:3]] == ["created: started by ci", "failed: error-rate: 43 of 50 failed"]
-    assert lines[3] == "    error-rate FAIL: 43 of 50 failed"
+    assert lines[1:3] == ["canary is in step 2 of 4: the checks pass", ""]
+    assert [line[21:] for line in lines[3:5]] == ["created: started by ci", "failed: error-rate: 43 of 50 failed"]
+    assert lines[5:7] == [
+        "    error-rate FAIL: 43 of 50 failed",
+        "    generation 12 at 127.0.0.1:9900, acknowledged after 0.25 s",
+    ]
     assert lines[-3:-1] == ["now: step 2 of 4 (stable 90 %, canary 10 %)", "  rolling back for 2s"]
     assert len(json.loads(ask("why", "shop", "--json").stdout)["decisions"]) == 3
 
@@ -160,3 +165,42 @@ def test_a_controller_that_is_away_for_a_while_is_waited_for(
 
     monkeypatch.setattr(ControllerClient, "rollout", look)
     assert ask("watch", "shop").exit_code == 0
+
+
+PAGE = "<!doctype html>\n<p>na\xefve</p>"
+
+
+def test_the_report_is_a_file_that_is_named_after_the_rollout(
+    ask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    result = ask("report", "shop")
+    assert (result.exit_code, result.stdout) == (0, "shop-3.html\n")
+    assert (tmp_path / "shop-3.html").read_text(encoding="utf-8") == PAGE
+
+
+def test_the_report_may_go_elsewhere_or_to_standard_output(ask: Run, tmp_path: Path):
+    path = tmp_path / "report.html"
+    assert ask("report", "shop-3", "-o", str(path)).stdout == f"{path}\n"
+    assert path.read_text(encoding="utf-8") == PAGE
+    assert ask("report", "shop-3", "-o", "-").stdout_bytes.decode() == PAGE
+
+
+def test_the_report_as_json_is_what_it_tells(ask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    told = json.loads(ask("report", "shop", "--json").stdout)
+    assert set(told) == {"rollout", "outcome", "now", "decisions", "series", "file"}
+    assert (told["series"]["rows"], told["file"], list(tmp_path.iterdir())) == ([], None, [])
+    assert json.loads(ask("report", "shop", "--json", "-o", "a.html").stdout)["file"] == "a.html"
+    assert (tmp_path / "a.html").exists()
+    result = ask("report", "shop", "--json", "-o", "-")
+    assert (result.exit_code, json.loads(result.stderr)["exit_code"]) == (2, 2)
+
+
+def test_a_report_that_cannot_be_written_is_told(ask: Run, tmp_path: Path):
+    result = ask("report", "shop", "-o", str(tmp_path / "missing" / "a.html"))
+    assert (result.exit_code, "a.html cannot be written: No such file or directory" in result.stderr) == (1, True)
+
+
+def test_the_report_of_a_rollout_that_is_not_there_is_refused_in_words(ask: Run):
+    assert ask("report", "shop-9").exit_code == 1

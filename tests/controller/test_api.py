@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -17,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from controller.api.app import create_app, openapi
 from controller.api.calls import CALLS
 from controller.metrics import ControllerCollector
+from controller.series_file import path_of
 from tests.support.led_stage import FILE, Stage, staged
 from webapi.call import Call
 
@@ -166,6 +168,71 @@ async def test_why_tells_every_decision_with_its_numbers(api: Api):
     assert verdict["value"] == "FAIL"
     assert verdict["numbers"]["new"]["errors"] > 0
     assert "rolls back at 100 : 1" in failed["sentence"]
+
+
+async def test_the_series_tells_what_each_version_did_over_time(api: Api):
+    await api.stage.tick(60)
+    await api.good("POST", "/v1/rollouts", {"service": "shop"})
+    await api.stage.until("shop-1", "step")
+    await api.stage.tick(4)
+    await api.stage.loop("shop-1").recording.flush()
+    series = await api.good("GET", "/v1/rollouts/shop-1/series")
+    assert (series["from"], series["to"], series["needed"], series["ended"]) == ("stable", "canary", 100, None)
+    assert series["rows"][0]["at"] - series["began"] <= 1
+    last = series["rows"][-1]
+    assert (last["span"], last["seconds"]) == (1, 1)
+    assert last["versions"]["canary"] == {
+        **{"requests": 10, "errors": 0, "unanswered": 0, "target": 0.1, "actual": 0.1},
+        **{"p50": last["versions"]["stable"]["p50"], "p99": last["versions"]["stable"]["p99"]},
+    }
+    assert last["odds"]["low"] == last["odds"]["high"] > 0
+    assert set(last["checks"]) == {"error-rate", "latency"}
+    assert last["wall"] - series["began_wall"] == last["at"] - series["began"]
+
+
+async def test_the_series_outlives_the_rollout_and_a_damaged_row(api: Api):
+    await api.stage.tick(30)
+    await api.good("POST", "/v1/rollouts", {"service": "shop"})
+    await api.stage.until("shop-1", "promoted")
+    await api.stage.tick(10)
+    await api.stage.loop("shop-1").recording.flush()
+    before = await api.good("GET", "/v1/rollouts/shop-1/series")
+    assert before["ended"] is not None
+    path = path_of(api.stage.folder, "shop-1")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:3], b"0" + lines[3][1:-9] + b"\n", *lines[4:]]))
+    await api.stage.restart()
+    async with serving(api.stage) as again:
+        after = await again.good("GET", "/v1/rollouts/shop-1/series")
+    assert after["damaged"] == 1
+    assert after["rows"] == [*before["rows"][:3], *before["rows"][4:]]
+
+
+async def test_the_report_says_what_why_says(api: Api):
+    await api.stage.tick(60)
+    await api.good("POST", "/v1/rollouts", {"service": "shop", "reason": "a <b> & c"})
+    api.stage.proxy.traffic.error_shares["canary"] = 1.0
+    await api.stage.until("shop-1", "rolled_back", most=30)
+    await api.stage.tick(5)
+    await api.stage.loop("shop-1").recording.flush()
+    why = await api.good("GET", "/v1/rollouts/shop-1/why")
+    async with api.client.get("/v1/rollouts/shop-1/report") as response:
+        assert (response.status, response.content_type, response.charset) == (200, "text/html", "utf-8")
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        page = await response.text()
+    root = ElementTree.fromstring(page.removeprefix("<!doctype html>\n"))
+    (body,) = root.iterfind("body")
+    text = " ".join(" ".join(body.itertext()).split())
+    assert why["outcome"].startswith("canary of shop was rolled back after ")
+    assert f"{why['outcome']}." in text
+    for decision in why["decisions"]:
+        assert decision["sentence"] in text
+        for verdict in decision["verdicts"]:
+            assert verdict["reason"] in text
+        for generation in decision["generations"].values():
+            assert f"generation {generation}" in text
+    async with api.client.get("/v1/rollouts/shop-9/report") as response:
+        assert response.status == 404
 
 
 async def test_signals_and_the_line(api: Api):
