@@ -11,12 +11,13 @@ from typing import Final
 from aiohttp import web
 
 from controller.api import models
-from controller.api.views import Asked, account_in, answer
+from controller.api.views import Asked, account_in
 from controller.core.account import Account
 from controller.core.buckets import Bucket, quantile
 from controller.core.series import CheckSaid, Odds, Row
 from controller.report.page import CONTENT_SECURITY_POLICY, render
 from controller.series_file import Kept, path_of, read
+from webapi.call import answer
 
 #: Nothing that a report could load or run but what is in it.
 _HEADERS: Final = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "no-referrer"}

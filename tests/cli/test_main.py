@@ -71,7 +71,7 @@ def test_these_are_the_commands():
         ),
         *(f"endpoint {verb}" for verb in ("add", "drain", "remove", "up", "down")),
         *(f"rollout {verb}" for verb in ("start", "status", "watch", "promote", "pause", "resume", "abort", "retry")),
-        "rollout why",
+        *("rollout why", "rollout report"),
         *(f"config {verb}" for verb in ("check", "show", "schema", "diff")),
     }
 

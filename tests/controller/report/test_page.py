@@ -5,7 +5,6 @@ import math
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
@@ -17,6 +16,7 @@ from controller.core.series import CheckSaid, Odds, Row
 from controller.report.page import CONTENT_SECURITY_POLICY, render
 from tests.controller.core.test_account import SHORT, told_of
 from tests.support.rollout_world import BLUE_GREEN, CANARY, ROLLING, World
+from tests.support.tags import tags_in
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;]]>--><!-- \u202e\x07 é"
 
@@ -40,7 +40,10 @@ def rows(number: int, first: int = 0) -> list[Row]:
             Bucket(20, at % 4, 0, {-58: 18, -25: 2}),
             1,
             Odds(1.05 ** (at % 100), 1.05 ** (at % 100)),
-            {"error-rate": CheckSaid("PASS", Odds(1.1 ** (at % 100), 1.1 ** (at % 100))), "tickets": CheckSaid("NO_DATA")},
+            {
+                "error-rate": CheckSaid("PASS", Odds(1.1 ** (at % 100), 1.1 ** (at % 100))),
+                "tickets": CheckSaid("NO_DATA"),
+            },
         )
         for at in range(first, first + number)
     ]
@@ -197,10 +200,7 @@ def test_nothing_that_comes_from_a_name_or_a_reason_becomes_markup():
     root = parsed(page)
     assert {each.tag for each in root.iter()} <= {each.tag for each in harmless.iter()} | {"output"}
     assert len(list(root.iter("script"))) == 2
-    tags: list[str] = []
-    parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attributes: tags.append(tag)  # type: ignore[method-assign]
-    parser.feed(page)
+    tags = tags_in(page)
     assert "img" not in tags
     assert tags.count("script") == 2
     assert "\x07" not in page
