@@ -28,6 +28,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "endpoint": "cli.endpoint:endpoint",
     "reload": "cli.change:reload",
     "rollout": "cli.rollout:rollout",
+    "simulate": "cli.simulate:simulate",
     "config": "cli.configuration:configuration",
     "healthcheck": "cli.health:healthcheck",
     "version": "cli.main:version",

@@ -15,7 +15,7 @@ Units: seconds of our CLOCK_MONOTONIC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -93,9 +93,13 @@ class Judging:
         Raises:
             KeyError, IndexError, TypeError, ValueError: an answer is of another shape.
         """
+        self.take_closed(rollout, self._harvest.take(answers, now), since)
+
+    def take_closed(self, rollout: Rollout, seconds: Iterable[tuple[int, Bucket, Bucket]], since: float) -> None:
+        """Take closed seconds of the old and the new version, in order."""
         if rollout.phase in _JUDGED:
             self._follow(rollout)
-        for second, old, new in self._harvest.take(answers, now):
+        for second, old, new in seconds:
             judgement = None
             if self._judge is not None and second >= since:
                 judgement = self._feed(self._judge, second, old, new)

@@ -5,16 +5,17 @@ Owns the arithmetic. Must not simulate or show anything.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Literal
-
-from scipy.stats import beta
+from typing import Final, Literal
 
 from loadtests.decisions.efficiency import Efficiency
 from loadtests.decisions.rollouts import Outcome
 from loadtests.decisions.worlds import Case
+
+_MISSED: Final = 0.05  # of all bounds are too low
 
 Status = Literal["stretch", "reached", "missed"]
 
@@ -41,7 +42,21 @@ class Cell:
 
 def upper_bound(seen: int, of: int) -> float:
     """The upper end of the interval of Clopper and Pearson, one side, 95 %."""
-    return float(beta.ppf(0.95, seen + 1, of - seen)) if seen < of else 1.0
+    if seen >= of:
+        return 1.0
+    low, high = seen / of, 1.0
+    for _ in range(50):  # halvings: exact to the last digit
+        middle = (low + high) / 2
+        low, high = (middle, high) if _chance_of_at_most(seen, of, middle) > _MISSED else (low, middle)
+    return high
+
+
+def _chance_of_at_most(seen: int, of: int, rate: float) -> float:
+    def log_chance(k: int) -> float:
+        ways = math.lgamma(of + 1) - math.lgamma(k + 1) - math.lgamma(of - k + 1)
+        return ways + k * math.log(rate) + (of - k) * math.log1p(-rate)
+
+    return math.fsum(math.exp(log_chance(k)) for k in range(seen + 1))
 
 
 def summed(case: Case, outcomes: Sequence[Outcome]) -> Cell:

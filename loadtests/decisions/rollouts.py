@@ -32,6 +32,8 @@ class Outcome:
     """Failed requests more than the old version would have had, while the new one was bad."""
     exposed: int
     """Requests that the new version was sent while it was bad."""
+    by: str = ""
+    """What stopped it, where the rule says so."""
 
 
 class Account:
@@ -52,9 +54,9 @@ class Account:
         self.exposed += int(requests[bad].sum())
         self.excess += float((errors - expected * requests)[bad].sum())
 
-    def end(self, ended: Ended, at: float) -> Outcome:
+    def end(self, ended: Ended, at: float, by: str = "") -> Outcome:
         """The rollout ends."""
-        return Outcome(ended, at, self.excess, self.exposed)
+        return Outcome(ended, at, self.excess, self.exposed, by)
 
 
 class Rule(Protocol):

@@ -66,6 +66,7 @@ def test_these_are_the_commands():
             "split",
             "activate",
             "reload",
+            "simulate",
             "healthcheck",
             "version",
         ),

@@ -1,0 +1,1 @@
+"""`serinus simulate`: the rollout policy of a file on simulated traffic, beside the rules of others."""
