@@ -41,6 +41,26 @@ class LastChange(TypedDict):
     generation: int
 
 
+class RunOut(TypedDict):
+    """How a lease ran out."""
+
+    done: str
+    reason: str
+    seconds_ago: float
+
+
+class LeaseStatus(TypedDict):
+    """Who leads a service; `ran_out` is set when nothing was heard of them for too long."""
+
+    holder: str
+    seconds: float
+    do: str
+    weights: dict[str, float] | None
+    active: str | None
+    remaining: float | None
+    ran_out: RunOut | None
+
+
 class ServiceStatus(TypedDict):
     """One service; `active` is set in pool mode."""
 
@@ -51,6 +71,7 @@ class ServiceStatus(TypedDict):
     versions: dict[str, VersionStatus]
     last_change: LastChange
     split_change: LastChange
+    lease: LeaseStatus | None
 
 
 class State(TypedDict):

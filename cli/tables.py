@@ -45,7 +45,11 @@ def draw_service(service: ServiceStatus) -> RenderableType:
     table.add_column("endpoints")
     for name, version in service["versions"].items():
         table.add_row(name, *_numbers(version), _endpoints(version["endpoints"]))
-    return Group(table, Text(f"last change: {change_in_words(service['last_change'])}", style="dim"), Text())
+    lines = [Text(f"last change: {change_in_words(service['last_change'])}", style="dim")]
+    if service["lease"] is not None and service["lease"]["ran_out"] is not None:
+        ran_out = service["lease"]["ran_out"]
+        lines.append(Text(f"the controller is lost, {ran_out['done']}: {ran_out['reason']}", style="red"))
+    return Group(table, *lines, Text())
 
 
 def _numbers(version: VersionStatus) -> Iterable[RenderableType]:

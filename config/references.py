@@ -11,11 +11,14 @@ from config.address import TcpAddress, parse_endpoint_address, parse_listen_addr
 from config.check import default_check_name
 from config.model import Admin, Controller
 from config.problems import Complaint, Path, nearest
+from config.rollout import ControllerLoss
 from config.route import Match
+from config.units import parse_duration
 from config.values import is_off
 
 _VERSION_FIELDS: Final = ("active", "stable", "fallback")
 _MAX_VERSIONS: Final = 64
+_LOOKS_OF_A_LEASE: Final = 3
 
 Complaints = Iterator[Complaint]
 
@@ -30,8 +33,9 @@ def check_references(tree: Mapping[str, object]) -> Complaints:
         yield from _check_endpoints(("services", name, "versions"), _mapping(service))
         yield from _check_hash_key(("services", name, "hash_key"), _mapping(service))
     yield from _check_routes(tree, services)
+    interval = _mapping(tree.get("controller")).get("interval", Controller().interval)
     for name, rollout in _mapping(tree.get("rollouts")).items():
-        yield from _check_rollout(("rollouts", name), _mapping(rollout), services)
+        yield from _check_rollout(("rollouts", name), _mapping(rollout), services, interval)
 
 
 def _check_listeners(tree: Mapping[str, object]) -> Complaints:
@@ -116,13 +120,14 @@ def _check_reached(routes: Sequence[Mapping[str, Any]]) -> Complaints:
         first.setdefault(match, int(path[1]))
 
 
-def _check_rollout(path: Path, rollout: Mapping[str, Any], services: Mapping[str, Any]) -> Complaints:
+def _check_rollout(path: Path, rollout: Mapping[str, Any], services: Mapping[str, Any], interval: object) -> Complaints:
     name = str(path[-1])
     yield from _check_known(path, name, "service", services, at_key=True)
     versions = _mapping(_mapping(services.get(name)).get("versions"))
     if versions:
         yield from _check_known((*path, "from"), rollout.get("from"), "version", versions)
         yield from _check_known((*path, "to"), rollout.get("to"), "version", versions)
+    yield from _check_loss((*path, "on_controller_loss", "after"), rollout, interval)
     for field in ("checks", "before"):
         names = [
             ((*path, field, index), check.get("name", default_check_name(check.get("kind"))))
@@ -130,6 +135,14 @@ def _check_rollout(path: Path, rollout: Mapping[str, Any], services: Mapping[str
         ]
         named = [(place, name) for place, name in names if isinstance(name, str) and name]
         yield from _check_unique(named, "another check is called {} already; give this one a name")
+
+
+def _check_loss(path: Path, rollout: Mapping[str, Any], interval: object) -> Complaints:
+    """A lease that is shorter than a few looks would run out under a controller that is well."""
+    after = _mapping(rollout.get("on_controller_loss")).get("after", ControllerLoss().after)
+    durations = [seconds for _, seconds in _parsed([(path, after), (path, interval)], parse_duration)]
+    if len(durations) == 2 and durations[0] < _LOOKS_OF_A_LEASE * durations[1]:
+        yield Complaint(path, f"must be at least {_LOOKS_OF_A_LEASE} times controller.interval")
 
 
 def _check_known(path: Path, name: object, noun: str, known: Mapping[str, Any], *, at_key: bool = False) -> Complaints:

@@ -65,6 +65,15 @@ class Hold(Value):
     """What follows when nobody has decided; hold: goes on holding."""
 
 
+class ControllerLoss(Value):
+    """What the proxies do by themselves when they hear nothing more of the controller in the middle of a rollout."""
+
+    after: Duration = 60.0
+    """For how long nothing has to be heard; at least three looks of the controller (`controller.interval`)."""
+    do: Literal["hold", "rollback"] = "hold"
+    """hold: the split stays as it is, and the proxy says so; rollback: the old version gets everything."""
+
+
 class _Rollout(Value):
     """What every strategy has."""
 
@@ -81,6 +90,8 @@ class _Rollout(Value):
     breaker: OrOff[Breaker] = Breaker()
     """The proxy's own emergency brake for the new version, while the old one has requests too; it needs no controller.
     Default: the breaker of the service where that has one, else 5 failures among 20."""
+    on_controller_loss: ControllerLoss = ControllerLoss()
+    """What follows in the proxies when the controller has gone."""
     alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.01
     """The chance of ever rolling back a good version."""
     warm_up: DurationOrOff = 30.0
@@ -163,6 +174,12 @@ class RollingRollout(_Rollout):
     """How an endpoint gets the new version; without it the rollout waits until the endpoint has changed."""
     settle: DurationOrOff = 30.0
     """How long the new version is judged after each endpoint."""
+
+    @model_validator(mode="after")
+    def _no_way_back_without_hands(self) -> Self:
+        if self.on_controller_loss.do == "rollback":
+            raise ValueError("on_controller_loss: a proxy cannot deploy the old version; it can only hold")
+        return self
 
 
 Rollout = Annotated[CanaryRollout | BlueGreenRollout | RollingRollout, Field(discriminator="strategy")]

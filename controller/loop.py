@@ -25,13 +25,12 @@ import aiohttp
 from controller.act import act
 from controller.checks import Checks, judge_signals
 from controller.clock import Clock
-from controller.core.actions import Action, RunDeploy
+from controller.core.actions import Action, EndLease, RenewLease, RunDeploy
 from controller.core.book import Book, Entry, Happened, sealed_by
 from controller.core.decide import Decision, decide
 from controller.core.model import Rollout
-from controller.core.observed import Seen
+from controller.core.observed import Seen, actor
 from controller.core.series import said_by
-from controller.core.watching import actor
 from controller.hooks import Hooks
 from controller.judging import Judging
 from controller.observe import Look, observe
@@ -231,9 +230,11 @@ class Loop:
                 changes.append(action)
         if not changes:
             return False
-        is_acknowledged = await act(
+        is_done = await act(
             self._tools.proxies, look.services, rollout.service, changes, actor(rollout.id), rollout.why
         )
+        # A lease alone is nothing that anybody waits for.
+        is_acknowledged = is_done and any(not isinstance(action, RenewLease | EndLease) for action in changes)
         if is_acknowledged:
             self._memory.acknowledged = rollout.intent
         return is_acknowledged

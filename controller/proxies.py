@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -19,9 +20,9 @@ import aiohttp
 
 from config.address import UnixAddress
 from config.controller import LedProxy
-from controller.core.actions import Action, EnsureEndpoint, RemoveEndpoint, SetSplit
-from controller.core.model import Split
-from controller.core.observed import SeenEndpoint, SeenService
+from controller.core.actions import Action, EndLease, EnsureEndpoint, RemoveEndpoint, RenewLease, SetSplit
+from controller.core.model import LeaseTerms, Split
+from controller.core.observed import SeenEndpoint, SeenLease, SeenService
 
 T = TypeVar("T")
 
@@ -78,12 +79,16 @@ class Proxy:
         headers = {"If-Match": f'"{generation}"', "X-Serinus-Actor": actor[:100]}
         reason = reason[:_MAX_REASON]
         match action:
-            case SetSplit(split=split, deal_anew=deal_anew):
-                return await self._set_split(service, split, deal_anew, headers, reason)
+            case SetSplit(split=split, salt=salt):
+                return await self._set_split(service, split, salt, headers, reason)
             case EnsureEndpoint():
                 return await self._ensure(service, action, headers, reason)
             case RemoveEndpoint():
                 return await self._remove(service, action, headers, reason, generation)
+            case RenewLease():
+                return await self._renew(service, action.terms, headers)
+            case EndLease():
+                return await self._end_lease(service, headers, generation)
             case _:
                 raise TypeError(f"{action} is not for a proxy")
 
@@ -91,13 +96,11 @@ class Proxy:
         """Close its connections."""
         await self._session.close()
 
-    async def _set_split(
-        self, service: str, split: Split, deal_anew: bool, headers: dict[str, str], reason: str
-    ) -> int:
+    async def _set_split(self, service: str, split: Split, salt: str, headers: dict[str, str], reason: str) -> int:
         path = f"/v1/services/{_quoted(service)}"
         if split.active is not None:
             return await self._change("PUT", f"{path}/active", {"version": split.active, "reason": reason}, headers)
-        body = {"weights": dict(split.weights), "reason": reason, **({"salt": "new"} if deal_anew else {})}
+        body = {"weights": dict(split.weights), "reason": reason, **({"salt": salt} if salt else {})}
         return await self._change("PUT", f"{path}/split", body, headers)
 
     async def _ensure(self, service: str, action: EnsureEndpoint, headers: dict[str, str], reason: str) -> int:
@@ -124,6 +127,19 @@ class Proxy:
             if refused.status != HTTPStatus.NOT_FOUND:
                 raise
             return generation  # it is gone already, and so is what it had
+
+    async def _renew(self, service: str, terms: LeaseTerms, headers: dict[str, str]) -> int:
+        said = {name: value for name, value in asdict(terms).items() if value is not None}
+        return await self._change("PUT", f"/v1/services/{_quoted(service)}/lease", said, headers)
+
+    async def _end_lease(self, service: str, headers: dict[str, str], generation: int) -> int:
+        of_any_generation = {name: value for name, value in headers.items() if name != "If-Match"}
+        try:
+            return await self._change("DELETE", f"/v1/services/{_quoted(service)}/lease", None, of_any_generation)
+        except ProxyRefused as refused:
+            if refused.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                raise
+            return generation  # it is gone already, or another rollout's
 
     async def _change(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> int:
         content = await self._ask(method, path, CHANGE_SECONDS, body, headers)
@@ -169,7 +185,17 @@ def _seen(content: Mapping[str, Any]) -> SeenService:
         },
         changed_by=change["by"],
         change_reason=change["reason"],
+        lease=_seen_lease(content["lease"]) if content["lease"] is not None else None,
     )
+
+
+def _seen_lease(content: Mapping[str, Any]) -> SeenLease:
+    terms = LeaseTerms(*(content[name] for name in ("seconds", "do", "weights", "active")))
+    ran_out = content["ran_out"]
+    if ran_out is None:
+        return SeenLease(content["holder"], terms, content["remaining"])
+    is_held = ran_out["done"] == "held"
+    return SeenLease(content["holder"], terms, None, ran_out["reason"], is_held, ran_out["seconds_ago"])
 
 
 def _expect_stats(content: Mapping[str, Any]) -> Mapping[str, Any]:

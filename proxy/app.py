@@ -75,7 +75,7 @@ async def _serve(config: Config, path: Path) -> int:
         stack.enter_context(_taking_orders(supervisor))
         observations = Observations(supervisor)
         # Before the workers, so that names are looked up when the first request comes.
-        for part in (Resolver(supervisor), Prober(supervisor), observations, Breaker(supervisor)):
+        for part in (Resolver(supervisor), Prober(supervisor), observations, Breaker(supervisor), supervisor.leases):
             await stack.enter_async_context(_running(part.run()))
         if not await _started(supervisor, endings):
             return INTERRUPTED

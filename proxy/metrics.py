@@ -29,11 +29,12 @@ from prometheus_client.utils import floatToGoString
 
 from proxy.child import ChildState
 from proxy.core.histogram import added, coarsen
-from proxy.core.live import Live, LiveEndpoint, LiveService
+from proxy.core.live import Done, Live, LiveEndpoint, LiveService
 from proxy.core.outcome import Outcome, Reason
 from proxy.core.serving import EndpointHealth
 from proxy.core.slots import Slots
 from proxy.crew import WorkerState
+from proxy.leases import Leases
 from proxy.wire.counters import Slab
 
 if TYPE_CHECKING:
@@ -102,6 +103,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "The share of the version of the requests that the split dealt in the last minute; absent without any.",
     ),
     _counter("serinus_split_decisions_total", _VERSION, "Requests that the split dealt to the version, not forced."),
+    # Who leads.
+    _gauge(
+        "serinus_lease_remaining_seconds",
+        ("service",),
+        "Until the lease of the service runs out, 0 once it has; absent without one.",
+    ),
+    _counter("serinus_leases_run_out_total", ("service", "done"), "Leases that ran out: held, or rolled back."),
     # The proxy itself.
     _gauge("serinus_connections", ("side",), "Open connections, by side: client or upstream."),
     _counter("serinus_connections_accepted_total", (), "Connections of clients that were accepted."),
@@ -136,6 +144,10 @@ class Supervisor(Protocol):
     @property
     def worker_states(self) -> Sequence[WorkerState]:
         """Every worker as it is now."""
+
+    @property
+    def leases(self) -> Leases:
+        """Who leads which service."""
 
     @property
     def draining(self) -> bool:
@@ -201,6 +213,7 @@ class SerinusCollector(Collector):
         connections = 0
         for name, service in live.services.items():
             self._add_split(page, name, service)
+            self._add_lease(page, name, service)
             for version_name, endpoints in service.versions.items():
                 place = name, version_name
                 slot = self._supervisor.slots.versions.find(place)
@@ -239,6 +252,12 @@ class SerinusCollector(Collector):
             page.add("serinus_split_target_ratio", (name, version_name), share)
         for version_name, share in self._observations.actual_shares(name).items():
             page.add("serinus_split_actual_ratio", (name, version_name), share)
+
+    def _add_lease(self, page: _Page, name: str, service: LiveService) -> None:
+        if service.lease is not None:
+            page.add("serinus_lease_remaining_seconds", (name,), self._supervisor.leases.remaining(name) or 0.0)
+        for done in get_args(Done):
+            page.add("serinus_leases_run_out_total", (name, done), self._supervisor.leases.ran_out[name, done])
 
     def _add_endpoint(self, page: _Page, place: tuple[str, str], endpoint: LiveEndpoint) -> int:
         """One endpoint; returns the number of its connections."""

@@ -36,6 +36,7 @@ from proxy.core.snapshot import SocketAddress
 from proxy.crew import Crew, Equipment, Rejected, Unconfirmed, WorkerState
 from proxy.dispatch import Dispatch
 from proxy.events import Events
+from proxy.leases import Leases
 from proxy.sockets import OpenListener, close_listeners, open_listeners
 from proxy.startup import first_live, needs_restart, new_salts, worker_count
 from proxy.state import Saved, StateFolder
@@ -68,6 +69,7 @@ class Supervisor:
     ) -> None:
         saved = state.load()
         self.events: Final = Events()
+        self.leases: Final = Leases(self)
         self.draining = False
         self.reloads: Final = {"ok": 0, "failed": 0}
         self.last_reload_failed = False

@@ -11,15 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from controller.core.model import Split
+from controller.core.model import LeaseTerms, Split
 
 
 @dataclass(frozen=True, slots=True)
 class SetSplit:
-    """Deal the requests of a service so. `deal_anew` gives the users a new salt."""
+    """Deal the requests of a service so. With a salt (hexadecimal), users are dealt by that one, everywhere alike."""
 
     split: Split
-    deal_anew: bool = False
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,18 @@ class RemoveEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewLease:
+    """Go on leading a service under these terms; the time of its lease begins anew."""
+
+    terms: LeaseTerms
+
+
+@dataclass(frozen=True, slots=True)
+class EndLease:
+    """Lead a service no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunDeploy:
     """Put a version on an endpoint by the deploy hook; `run` is the number of this run within its rollout."""
 
@@ -49,4 +61,4 @@ class RunDeploy:
     previous: str
 
 
-Action: TypeAlias = SetSplit | EnsureEndpoint | RemoveEndpoint | RunDeploy
+Action: TypeAlias = SetSplit | EnsureEndpoint | RemoveEndpoint | RenewLease | EndLease | RunDeploy

@@ -66,8 +66,8 @@ class Canary(NothingToMove):
         return Split({rollout.old: 100.0 - new, rollout.new: new})
 
     def actions(self, rollout: Rollout, seen: Seen) -> Sequence[Action]:
-        """One split; each attempt deals its users anew before it begins."""
-        return [SetSplit(self.split(rollout), deal_anew=rollout.phase == "preparing")]
+        """One split. Each attempt has a salt of its own, so it deals the users anew; every proxy deals them alike."""
+        return [SetSplit(self.split(rollout), rollout.salt)]
 
     def obstacle(self, rollout: Rollout, seen: Seen) -> str:
         """Why the first step cannot begin."""

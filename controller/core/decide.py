@@ -17,12 +17,13 @@ from typing import Any, Final
 from controller.core import going, watching
 from controller.core.actions import Action
 from controller.core.events import Event
+from controller.core.leasing import lease_actions
 from controller.core.model import Phase, Rollout
 from controller.core.observed import Seen
 from controller.core.situation import Rule, Situation, verdict_to_json
 from controller.core.transitions import apply
 
-_FAILURES: Final[tuple[Rule, ...]] = (watching.notice_breaker, watching.note_failure, watching.react)
+_FAILURES: Final[tuple[Rule, ...]] = (watching.notice_proxy, watching.note_failure, watching.react)
 
 #: What is asked in each phase, in this order.
 RULES: Final[Mapping[Phase, tuple[Rule, ...]]] = {
@@ -101,7 +102,7 @@ def _ask(situation: Situation) -> Event | str:
 
 def _actions(rollout: Rollout, seen: Seen) -> list[Action]:
     strategy = Situation(rollout, seen, rollout.at).strategy
-    actions: list[Action] = list(strategy.runs(rollout, seen))
+    actions: list[Action] = [*strategy.runs(rollout, seen), *lease_actions(rollout, seen)]
     if not rollout.is_applied and rollout.intent and not rollout.has_ended:
         actions += strategy.actions(rollout, seen)
     return actions

@@ -105,6 +105,16 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseTerms:
+    """What a proxy does when it has heard nothing for so many seconds; a rollback is to `weights` or to `active`."""
+
+    seconds: float
+    do: Literal["hold", "rollback"]
+    weights: Mapping[str, float] | None = None
+    active: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """One run of a strategy over a service. `at` is the instant of its last event, `why` the sentence of it."""
 
@@ -134,6 +144,8 @@ class Rollout:
     units: tuple[Unit, ...] = ()
     runs: int = 0
     """How many runs of the deploy hook have begun."""
+    salt: str = ""
+    """What the users of this attempt are dealt by; hexadecimal, set when it begins."""
     sealed: bool = False
     """It has ended and can not be taken back any more."""
 

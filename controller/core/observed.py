@@ -14,16 +14,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from controller.core.model import Split
+from controller.core.model import LeaseTerms, Split
 from controller.core.outage import Outage
 from controller.core.verdict import Verdict
 
 #: The check that fails when the proxy's own breaker has taken the new version out.
 BREAKER: Final = "breaker"
+#: The check that fails when a proxy has rolled back because it had heard nothing of the controller for too long.
+LOSS: Final = "controller-loss"
 #: The check that fails by a signal where the rollout has no signal check of its own; it holds.
 SIGNAL: Final = "signal"
 #: The check that fails when an endpoint does not come up with the version that was deployed on it.
 DEPLOY: Final = "deploy"
+
+
+def actor(rollout_id: str) -> str:
+    """Who the proxies say has made a change of a rollout."""
+    return f"rollout {rollout_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,20 @@ class SeenEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenLease:
+    """The lease of a service as a proxy has it; `remaining` is None and `ran_out` says why once it has run out."""
+
+    holder: str
+    terms: LeaseTerms
+    remaining: float | None
+    ran_out: str = ""
+    held: bool = False
+    """Whether the proxy has left the split as it was when it ran out."""
+    seconds_ago: float = 0.0
+    """When that was."""
+
+
+@dataclass(frozen=True, slots=True)
 class SeenService:
     """One service as a proxy has it; endpoints by version and address. `changed_by` is who made the split as it is."""
 
@@ -45,6 +66,7 @@ class SeenService:
     endpoints: Mapping[str, Mapping[str, SeenEndpoint]] = field(default_factory=dict)
     changed_by: str = ""
     change_reason: str = ""
+    lease: SeenLease | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from config.model import BlueGreenRollout
 from config.units import render_duration
 from controller.core.events import Event, Kind
 from controller.core.model import Policy, Rollout
-from controller.core.observed import BREAKER, SIGNAL, Seen
+from controller.core.observed import BREAKER, LOSS, SIGNAL, Seen
 from controller.core.strategy import Strategy, strategy_of
 from controller.core.verdict import Verdict
 
@@ -78,7 +78,7 @@ def checks_before(policy: Policy) -> tuple[Check, ...]:
 
 def reaction_to_failure(policy: Policy, check: str) -> Reaction:
     """What follows when a check fails."""
-    if check == BREAKER:
+    if check in (BREAKER, LOSS):
         return "rollback"  # the proxy has done it already
     if check == SIGNAL and all(each.name != check for each in policy.checks):
         return "hold"

@@ -16,6 +16,7 @@ The phases, without what stays in its phase:
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,6 +25,9 @@ from typing import Final
 from controller.core.events import Event, Kind
 from controller.core.model import Phase, Rollout, Unit
 from controller.core.units import PLACED, batch, moved, tried_again
+
+#: As long as a proxy has it.
+SALT_BYTES: Final = 16
 
 _BACK: Final[Mapping[Kind, Phase]] = {"turned_back": "rolling_back", "aborted": "rolling_back"}
 _ON: Final[Mapping[Kind, Phase]] = {"advanced": "step", "concluded": "finishing"}
@@ -143,7 +147,8 @@ def _pardoned(rollout: Rollout, event: Event) -> Rollout:
 
 
 def _begin(rollout: Rollout, event: Event) -> Rollout:
-    return wants_anew(rollout)
+    salt = hashlib.blake2b(f"{rollout.id} {rollout.attempt} {event.at!r}".encode(), digest_size=SALT_BYTES).hexdigest()
+    return wants_anew(replace(rollout, salt=salt))
 
 
 def _prepare(rollout: Rollout, event: Event) -> Rollout:

@@ -14,33 +14,35 @@ from __future__ import annotations
 from typing import Final
 
 from controller.core.events import Event
-from controller.core.observed import BREAKER
+from controller.core.observed import BREAKER, LOSS, actor
 from controller.core.situation import Situation, checks_before, in_words, reaction_to_failure, strictest
 
 #: How long a check may be impossible, or a proxy silent, seconds: a restart or an upgrade takes that.
 PATIENCE: Final = 30.0
+#: Who has changed a split when a proxy has: the check that fails by it, and what it has done.
+_BY_ITSELF: Final = {"breaker": (BREAKER, "taken {} out"), "lease": (LOSS, "taken {} out by itself")}
 #: A longer time without a look does not count for the clock of a step, seconds.
 MAX_GAP: Final = 10.0
 
 
-def actor(rollout_id: str) -> str:
-    """Who the proxies say has made a change of a rollout."""
-    return f"rollout {rollout_id}"
-
-
 def miss(s: Situation) -> Event | str:
-    """Take time off the clock in which nobody watched."""
-    if s.seen.previous_at is None or s.rollout.runs_since is None:
-        return ""
-    gap = s.now - max(s.seen.previous_at, s.rollout.at)
-    return s.event("missed", seconds=gap) if gap > MAX_GAP else ""
-
-
-def notice_breaker(s: Situation) -> Event | str:
-    """The proxy's own emergency brake is a failure like any other, with its own words."""
+    """Take time off the clock in which nobody watched; say so when it was long enough for a lease to run out."""
+    gap = s.now - max(s.seen.previous_at, s.rollout.at) if s.seen.previous_at is not None else 0.0
+    missed = gap if gap > MAX_GAP else 0.0
     for name, proxy in s.seen.proxies.items():
-        if proxy.changed_by == BREAKER and BREAKER not in s.rollout.failed:
-            return s.event("failed", f"{name} has taken {s.rollout.new} out: {proxy.change_reason}", check=BREAKER)
+        # What ran out before the last event is in the journal already.
+        if proxy.lease is not None and proxy.lease.held and proxy.lease.seconds_ago < s.now - s.rollout.at:
+            return s.event("missed", f"{name} has held the split: {proxy.lease.ran_out}", seconds=missed)
+    return s.event("missed", seconds=missed) if missed and s.rollout.runs_since is not None else ""
+
+
+def notice_proxy(s: Situation) -> Event | str:
+    """What a proxy has done by itself, by its breaker or without a controller, is a failure with its own words."""
+    for name, proxy in s.seen.proxies.items():
+        check, done = _BY_ITSELF.get(proxy.changed_by, ("", ""))
+        if check and check not in s.rollout.failed:
+            did = done.format(s.rollout.new)
+            return s.event("failed", f"{name} has {did}: {proxy.change_reason}", check=check)
     return ""
 
 

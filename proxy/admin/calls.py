@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from proxy.admin import changing, probing, reading, watching
+from proxy.admin import changing, leasing, probing, reading, watching
 from proxy.admin.models import (
     ActiveBody,
     ChangeQuery,
@@ -17,6 +17,9 @@ from proxy.admin.models import (
     EndpointStateBody,
     EventView,
     HealthView,
+    LeaseBody,
+    LeaseEndQuery,
+    LeaseView,
     ReloadView,
     RemovalQuery,
     ServicesView,
@@ -80,6 +83,38 @@ CALLS: Final[tuple[Call[Any], ...]] = (
         body=ActiveBody,
         answer=ServiceView,
         errors=_OF_CHANGES + _OF_BODIES,
+        has_tag=True,
+    ),
+    Call(
+        "GET",
+        f"{_SERVICE}/lease",
+        leasing.get_lease,
+        "Who leads the service, and what follows when nothing more is heard of them",
+        answer=LeaseView,
+        errors=(404,),
+        has_tag=True,
+    ),
+    Call(
+        "PUT",
+        f"{_SERVICE}/lease",
+        leasing.put_lease,
+        "Make a lease, or renew it: the same terms again change nothing but its time",
+        query=ChangeQuery,
+        body=LeaseBody,
+        answer=ServiceView,
+        errors=_OF_CHANGES + _OF_BODIES,
+        is_conditional=True,
+        has_tag=True,
+    ),
+    Call(
+        "DELETE",
+        f"{_SERVICE}/lease",
+        leasing.delete_lease,
+        "End a lease",
+        query=LeaseEndQuery,
+        answer=ServiceView,
+        errors=_OF_CHANGES,
+        is_conditional=True,
         has_tag=True,
     ),
     Call(

@@ -56,7 +56,8 @@ ACTOR: Final = "admin api"
 
 async def put_split(asked: Asked[SplitBody, ChangeQuery]) -> web.Response:
     """Set the weights."""
-    salt = secrets.token_bytes(SALT_BYTES) if asked.body.salt == "new" else None
+    said = asked.body.salt
+    salt = secrets.token_bytes(SALT_BYTES) if said == "new" else bytes.fromhex(said) if said else None
     return await _change(
         asked, lambda live, change: set_split(live, asked.service, asked.body.weights, change, salt), asked.body.reason
     )
@@ -121,7 +122,7 @@ async def _change(asked: Asked[Any, Any], step: Step, reason: str) -> web.Respon
     change = Change(by=read_actor(asked.request, ACTOR), reason=reason, at_wall_seconds=time.time())
     if_match = read_if_match(asked.request, supervisor.live.generation)
     if asked.problems:
-        raise _with_more_problems(asked.problems, lambda: step(supervisor.live, change))
+        raise with_more_problems(asked.problems, lambda: step(supervisor.live, change))
     if asked.query.dry_run:
         live, tag = step(supervisor.live, change), None
     else:
@@ -130,7 +131,7 @@ async def _change(asked: Asked[Any, Any], step: Step, reason: str) -> web.Respon
     return answer(Views(live, supervisor, asked.proxy.observations).one(asked.service), tag)
 
 
-def _with_more_problems(problems: tuple[Problem, ...], attempt: Callable[[], object]) -> Refused:
+def with_more_problems(problems: tuple[Problem, ...], attempt: Callable[[], object]) -> Refused:
     """The refusal of a body that has problems, with those that the step itself finds."""
     try:
         attempt()

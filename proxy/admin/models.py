@@ -10,9 +10,10 @@ number and a version any text, so that all problems of a change are told at once
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from webapi.shapes import Closed, Reason
 
@@ -21,6 +22,18 @@ MAX_STATS_SECONDS: Final = 900
 # Checked against the live state together with everything else.
 AnyWeight = Annotated[Any, WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1e9})]
 AnyState = Annotated[str, WithJsonSchema({"type": "string", "enum": ["up", "drain", "down"]})]
+
+
+_SALT: Final = "^(new|[0-9a-f]{32})$"
+
+
+def _salt(text: str) -> str:
+    if re.fullmatch(_SALT, text) is None:
+        raise ValueError("must be 'new' or 32 hexadecimal digits")
+    return text
+
+
+Salt = Annotated[str, AfterValidator(_salt), WithJsonSchema({"type": "string", "pattern": _SALT})]
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------
@@ -38,8 +51,8 @@ class SplitBody(ChangeBody):
 
     weights: dict[str, AnyWeight]
     """The weight of each version, relative to their sum; a version that is not named gets 0."""
-    salt: Literal["new"] | None = None
-    """`new` deals the users of a sticky split anew, as each rollout does."""
+    salt: Salt | None = None
+    """Deals the users of a sticky split anew: `new`, or 32 hexadecimal digits, which deal them alike at every proxy."""
 
 
 class ActiveBody(ChangeBody):
@@ -63,6 +76,19 @@ class EndpointStateBody(ChangeBody):
     """up; drain: finish what is in flight, take nothing new; down: take nothing."""
 
 
+class LeaseBody(Closed):
+    """A lease: for how long a service counts as led without news, and what follows then."""
+
+    seconds: Annotated[float, Field(ge=0.1, le=86400)]
+    """How long, from each renewal on."""
+    do: Literal["hold", "rollback"]
+    """hold keeps the split as it is, and says so; rollback goes back to `weights` or `active`, once."""
+    weights: dict[str, AnyWeight] | None = None
+    """The split to go back to."""
+    active: str | None = None
+    """The version that gets everything back, in pool mode."""
+
+
 class ChangeQuery(Closed):
     """How a change is made."""
 
@@ -79,6 +105,13 @@ class RemovalQuery(ChangeQuery):
     """Remove it even when requests are in flight on it."""
     reason: Reason = ""
     """Why; a DELETE has no body to say it in."""
+
+
+class LeaseEndQuery(ChangeQuery):
+    """How a lease is ended."""
+
+    force: bool = False
+    """End it also when somebody else holds it."""
 
 
 class StatsQuery(Closed):
@@ -136,6 +169,29 @@ class VersionView(Closed):
     endpoints: list[EndpointView]
 
 
+class RunOutView(Closed):
+    """How a lease ran out."""
+
+    done: Literal["held", "rolled back"]
+    reason: str
+    seconds_ago: float
+
+
+class LeaseView(Closed):
+    """Who leads a service, and what follows when nothing more is heard of them."""
+
+    holder: str
+    seconds: float
+    """How long it lasts from each renewal on."""
+    do: Literal["hold", "rollback"]
+    weights: dict[str, float] | None
+    active: str | None
+    remaining: float | None
+    """Seconds until it runs out; null once it has."""
+    ran_out: RunOutView | None
+    """Null as long as it is renewed in time."""
+
+
 class ServiceView(Closed):
     """One service."""
 
@@ -151,6 +207,8 @@ class ServiceView(Closed):
     """Of anything in it."""
     split_change: ChangeView
     """What made the split as it is."""
+    lease: LeaseView | None
+    """Who leads it; null when nobody does."""
 
 
 class ServicesView(Closed):

@@ -12,6 +12,7 @@ from proxy.core.live import Live
 from proxy.core.serving import EndpointHealth
 from proxy.core.stats import Rates
 from proxy.events import Events
+from proxy.leases import Leases
 
 
 class Supervisor(Protocol):
@@ -31,6 +32,10 @@ class Supervisor(Protocol):
 
     def has_ready_worker(self) -> bool:
         """Whether at least one worker listens and serves."""
+
+    @property
+    def leases(self) -> Leases:
+        """Who leads which service."""
 
     async def change(self, step: Callable[[Live], Live], *, if_match: int | None = None) -> Live:
         """Take a step; returns when every worker serves what came of it.

@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from proxy.admin.models import ChangeView, EndpointView, ServiceView, VersionView
+from proxy.admin.models import ChangeView, EndpointView, LeaseView, RunOutView, ServiceView, VersionView
 from proxy.admin.ports import Observations, Supervisor
-from proxy.core.live import Change, Live, LiveEndpoint, LiveService
+from proxy.core.live import Change, Lease, Live, LiveEndpoint, LiveService
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,13 @@ class Views:
             versions={version: self._version(name, version, service, actual) for version in service.versions},
             last_change=change_view(service.last_change),
             split_change=change_view(service.split_change),
+            lease=self._lease(name, service),
         )
+
+    def _lease(self, name: str, service: LiveService) -> LeaseView | None:
+        if service.lease is None:
+            return None
+        return lease_view(service.lease, self.supervisor.leases.remaining(name), time.time())
 
     def _version(self, name: str, version: str, service: LiveService, actual: dict[str, float]) -> VersionView:
         rates = self.observations.rates(name, version)
@@ -73,6 +79,23 @@ class Views:
             return True
         endpoints = now.services[service].versions.get(version, ()) if service in now.services else ()
         return any(endpoint.address == address for endpoint in endpoints)
+
+
+def lease_view(lease: Lease, remaining: float | None, now_wall: float) -> LeaseView:
+    """A lease, and how it ran out."""
+    ran_out = None
+    if lease.ran_out is not None:
+        ago = max(0.0, now_wall - lease.ran_out.at_wall_seconds)
+        ran_out = RunOutView(done=lease.ran_out.done, reason=lease.ran_out.reason, seconds_ago=ago)
+    return LeaseView(
+        holder=lease.holder,
+        seconds=lease.seconds,
+        do=lease.do,
+        weights=None if lease.weights is None else dict(lease.weights),
+        active=lease.active,
+        remaining=remaining,
+        ran_out=ran_out,
+    )
 
 
 def change_view(change: Change) -> ChangeView:

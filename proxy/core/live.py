@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final, TypeVar, get_args
+from typing import Final, Literal, TypeVar, get_args
 
 from config.address import parse_endpoint_address
 from config.model import Config
@@ -26,6 +26,8 @@ from config.problems import nearest as nearest
 from proxy.core.snapshot import EndpointState
 
 V = TypeVar("V")
+Loss = Literal["hold", "rollback"]
+Done = Literal["held", "rolled back"]
 
 ENDPOINT_STATES: Final[tuple[EndpointState, ...]] = get_args(EndpointState)
 SALT_BYTES: Final = 16
@@ -63,6 +65,29 @@ class LiveEndpoint:
     state: EndpointState = "up"
 
 
+@dataclass(frozen=True, slots=True)
+class RunOut:
+    """What was done when a lease had run out."""
+
+    done: Done
+    reason: str
+    at_wall_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who leads a service, how long that is believed without news, and what follows then; `weights` or `active` is the
+    split that a rollback goes back to.
+    """
+
+    holder: str
+    seconds: float
+    do: Loss
+    weights: Mapping[str, float] | None = None
+    active: str | None = None
+    ran_out: RunOut | None = None
+
+
 @dataclass(frozen=True)
 class LiveService:
     """The live split and endpoints of one service; `active` is set in pool mode. `split_change` is what made the split
@@ -75,6 +100,7 @@ class LiveService:
     split_change: Change
     salt: bytes = field(repr=False)
     active: str | None = None
+    lease: Lease | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", MappingProxyType(dict(self.weights)))

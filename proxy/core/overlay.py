@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 from config.model import Config
 from config.model import Service as ServiceConfig
-from proxy.core.live import Change, Live, LiveEndpoint, LiveService
+from proxy.core.live import Change, Lease, Live, LiveEndpoint, LiveService
 from proxy.core.snapshot import EndpointState
 
 
@@ -42,6 +42,7 @@ class ServiceOverlay:
     active: str | None = None
     split_change: Change | None = None
     versions: Mapping[str, VersionOverlay] = field(default_factory=dict)
+    lease: Lease | None = None
 
 
 Overlay = Mapping[str, ServiceOverlay]
@@ -84,7 +85,7 @@ def reconfigure(live: Live, config: Config, change: Change, salts: Mapping[str, 
 def overlay(live: Live) -> dict[str, ServiceOverlay]:
     """What differs from the file, by service."""
     overlays = {name: _overlay(live.config.services[name], service) for name, service in live.services.items()}
-    return {name: overlay for name, overlay in overlays.items() if overlay.weights is not None or overlay.versions}
+    return {name: over for name, over in overlays.items() if over.weights is not None or over.versions or over.lease}
 
 
 def forgotten(config: Config, overlay: Overlay) -> Iterator[str]:
@@ -147,7 +148,7 @@ def _service(service: ServiceConfig, over: ServiceOverlay, salt: bytes, change: 
         version: _endpoints(_addresses(service, version), over.versions.get(version, VersionOverlay()))
         for version in service.versions
     }
-    return LiveService(weights, versions, over.change, split_change, salt, active)
+    return LiveService(weights, versions, over.change, split_change, salt, active, over.lease)
 
 
 def _endpoints(addresses: list[str], over: VersionOverlay) -> tuple[LiveEndpoint, ...]:
@@ -168,6 +169,7 @@ def _overlay(service: ServiceConfig, live: LiveService) -> ServiceOverlay:
         active=live.active if split_differs else None,
         split_change=live.split_change if split_differs else None,
         versions={version: over for version, over in versions.items() if over != VersionOverlay()},
+        lease=live.lease,
     )
 
 

@@ -45,6 +45,7 @@ def a_shop() -> ServiceStatus:
         },
         "last_change": {"by": "alice", "reason": "looks good", "at": 0.0, "generation": 7},
         "split_change": {"by": "alice", "reason": "looks good", "at": 0.0, "generation": 7},
+        "lease": None,
     }
 
 

@@ -16,6 +16,8 @@ from proxy.admin import models
         (shapes.VersionStatus, models.VersionView),
         (shapes.LastChange, models.ChangeView),
         (shapes.ServiceStatus, models.ServiceView),
+        (shapes.LeaseStatus, models.LeaseView),
+        (shapes.RunOut, models.RunOutView),
         (shapes.State, models.StateView),
         (shapes.Difference, models.DifferenceView),
         (shapes.Differences, models.ConfigDiffView),

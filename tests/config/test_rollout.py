@@ -71,6 +71,25 @@ def test_a_breaker_of_a_service_guards_what_no_rollout_brings():
     assert guard_of(config, "shop", "stable") is None
 
 
+def test_without_news_of_the_controller_the_proxies_hold_or_roll_back():
+    rollout = rollout_of("strategy: canary")
+    assert (rollout.on_controller_loss.after, rollout.on_controller_loss.do) == (60.0, "hold")
+    assert rollout_of("strategy: canary, on_controller_loss: {do: rollback}").on_controller_loss.do == "rollback"
+    assert complaints_of("strategy: rolling, on_controller_loss: {do: rollback}") == [
+        "rollouts.shop: on_controller_loss: a proxy cannot deploy the old version; it can only hold"
+    ]
+
+
+@pytest.mark.parametrize(("interval", "after", "fits"), [("1s", "2s", False), ("1s", "3s", True), ("1m", "60s", False)])
+def test_a_lease_lasts_for_several_looks_of_the_controller(interval: str, after: str, fits: bool):
+    text = (
+        f"{HEAD}controller: {{interval: {interval}}}\n{SHOP}rollouts: "
+        f"{{shop: {{from: stable, to: canary, strategy: canary, on_controller_loss: {{after: {after}}}}}}}"
+    )
+    complaint = "rollouts.shop.on_controller_loss.after: must be at least 3 times controller.interval"
+    assert [each.split(": ", 1)[1] for each in problems_of(text)] == [complaint] if not fits else config_of(text)
+
+
 def test_a_blue_green_rollout_has_a_preview_and_checks_before_the_switch():
     before = "[{kind: exec, command: 'smoke {version}'}]"
     rollout = rollout_of(f"strategy: blue-green, preview: {{headers: {{X-Preview: green}}}}, before: {before}")

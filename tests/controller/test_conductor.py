@@ -11,6 +11,9 @@ import pytest
 from controller.conductor import Impossible, NotFound, Unready
 from controller.core.orders import Order, Refused
 from controller.loop import CannotRecord
+from proxy.core.leasing import run_out
+from proxy.core.live import Lease
+from tests.config.loading import config_of
 from tests.support.led_stage import FILE, Stage, staged, with_endpoint, with_weights
 
 
@@ -57,6 +60,13 @@ async def test_each_attempt_deals_its_users_anew_and_each_step_keeps_them(stage:
     first = salt()
     await stage.until("shop-1", "promoted")
     assert before != first == salt()
+
+
+async def test_all_proxies_deal_their_users_alike(two: Stage):
+    await two.start()
+    await two.until("shop-1", "step")
+    salts = {proxy.supervisor.live.services["shop"].salt.hex() for proxy in two.proxies}
+    assert salts == {two.rollout("shop-1").salt}
 
 
 async def test_several_proxies_are_led_alike_and_their_counts_add_up(two: Stage):
@@ -111,6 +121,34 @@ async def test_what_the_breaker_of_one_proxy_has_taken_is_rolled_back_at_all_of_
         f"{two.proxies[1].address} has taken canary out: by hand",
     )
     assert [kind for kind in two.kinds("shop-1") if kind != "applied"][-3:] == ["failed", "turned_back", "restored"]
+
+
+async def test_every_proxy_has_a_lease_while_a_rollout_is_under_way(two: Stage):
+    await two.start()
+    await two.until("shop-1", "step")
+    for proxy in two.proxies:
+        lease = proxy.supervisor.live.services["shop"].lease
+        assert lease == Lease("rollout shop-1", 60.0, "hold")
+    await two.until("shop-1", "promoted")
+    assert [proxy.supervisor.live.services["shop"].lease for proxy in two.proxies] == [None, None]
+
+
+async def test_a_lease_that_ran_out_while_the_controller_was_gone_is_in_its_journal(stage: Stage):
+    stage.config = config_of(FILE.replace("promote: time", "promote: time\n    on_controller_loss: {do: rollback}"))
+    await stage.restart()
+    await stage.start()
+    await stage.until("shop-1", "step")
+    await stage.tick()
+    supervisor = stage.proxy.supervisor
+    supervisor.live = run_out(supervisor.live, "shop", 0.0)
+    await stage.restart(away=70)
+    await stage.until("shop-1", "rolled_back", most=3)
+    assert stage.proxy.weights() == {"stable": 100, "canary": 0}
+    assert stage.rollout("shop-1").failed == ("controller-loss",)
+    assert stage.rollout("shop-1").why == (
+        f"{stage.proxy.address} has taken canary out by itself: nothing was heard of rollout shop-1 for 60 s"
+    )
+    assert supervisor.live.services["shop"].lease is None
 
 
 async def test_a_rolling_rollout_runs_its_hook_and_moves_its_endpoints(stage: Stage):

@@ -170,6 +170,52 @@ def test_the_breaker_of_a_rollout_acts_without_the_controller_which_rolls_back_w
         assert kinds[-3:] == ["failed", "turned_back", "restored"]
 
 
+def lease_of(scene: Scene) -> dict[str, Any]:
+    lease = scene.proxy.admin.service("shop")["lease"]
+    return {} if lease is None else {**lease}
+
+
+def reasons(scene: Scene, identity: str) -> list[tuple[str | None, str]]:
+    decisions = scene.controller.client.why(identity)["decisions"]
+    return [(each["event"], each["sentence"]) for each in decisions if each["event"] != "applied"]
+
+
+def test_without_its_controller_the_proxy_rolls_back_when_the_lease_ends_whatever_its_workers_do(tmp_path: Path):
+    with a_scene(tmp_path, {**SLOW, "on_controller_loss": {"after": "5s", "do": "rollback"}}) as scene:
+        started = scene.controller.client.start("shop")
+        wait_until(lambda: at_10_per_cent(scene) and lease_of(scene)["do"] == "rollback")
+        time.sleep(6)  # longer than the lease: it is renewed as long as somebody is there
+        assert (at_10_per_cent(scene), lease_of(scene)["ran_out"]) == (True, None)
+        scene.controller.kill()
+        os.kill(scene.proxy.workers()[0], signal.SIGKILL)
+        wait_until(lambda: lease_of(scene)["ran_out"], "for the lease to run out")
+        assert (scene.weights, lease_of(scene)["ran_out"]["done"]) == ({"stable": 100, "canary": 0}, "rolled back")
+        assert scene.proxy.metrics()["serinus_leases_run_out_total{done=rolled back,service=shop}"] == 1
+        scene.controller.start()
+        rollout = scene.controller.until(started["id"], "rolled_back")
+        why = "has taken canary out by itself: nothing was heard of rollout shop-1 for 5 s"
+        assert rollout["why"].endswith(why)
+        assert [event for event, _ in reasons(scene, started["id"])][-3:] == ["failed", "turned_back", "restored"]
+        wait_until(lambda: lease_of(scene) == {}, "for the lease to end")
+
+
+def test_without_its_controller_the_proxy_holds_when_the_policy_says_so_and_goes_on_with_the_next_one(tmp_path: Path):
+    steps = [{"weight": 10, "bake": "8s"}, {"weight": 100, "bake": "1s"}]
+    policy = {"strategy": "canary", "promote": "time", "steps": steps, "on_controller_loss": {"after": "3s"}}
+    with a_scene(tmp_path, policy) as scene:
+        started = scene.controller.client.start("shop")
+        wait_until(lambda: at_10_per_cent(scene) and lease_of(scene))
+        scene.controller.until_it(started["id"], lambda rollout: rollout["elapsed"] > 0, "to bake")
+        scene.controller.kill()
+        wait_until(lambda: lease_of(scene)["ran_out"], "for the lease to run out")
+        assert (at_10_per_cent(scene), lease_of(scene)["ran_out"]["done"]) == (True, "held")
+        scene.controller.start()
+        scene.controller.until(started["id"], "promoted")
+        held = [sentence for event, sentence in reasons(scene, started["id"]) if event == "missed"]
+        assert any("has held the split: nothing was heard of rollout shop-1 for 3 s" in each for each in held)
+        assert scene.weights == {"stable": 0, "canary": 100}
+
+
 @pytest.mark.parametrize("moment", [0.2, 2.5, 6.0])
 def test_a_killed_controller_goes_on_in_the_middle_of_the_step(tmp_path: Path, moment: float):
     with a_scene(tmp_path, TIMED) as scene:

@@ -14,7 +14,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from proxy.core.histogram import LOWER
-from proxy.core.live import Live, add_endpoint, remove_endpoint, set_endpoint_state
+from proxy.core.leasing import make_lease, run_out
+from proxy.core.live import Lease, Live, add_endpoint, remove_endpoint, set_endpoint_state
 from proxy.core.outcome import Outcome, Reason
 from proxy.crew import WorkerState
 from proxy.metrics import FAMILIES, SerinusCollector
@@ -73,6 +74,24 @@ def scraped() -> Scraped:
     return scraped
 
 
+def with_a_lease(live: Live) -> Live:
+    return make_lease(live, "shop", Lease("rollout shop-1", 60.0, "hold"))
+
+
+class TestLeases:
+    def test_the_time_that_is_left_is_shown_while_there_is_one(self, scraped: Scraped):
+        assert scraped.value("serinus_lease_remaining_seconds", service="shop") is None
+        scraped.supervisor.live = with_a_lease(scraped.supervisor.live)
+        assert scraped.value("serinus_lease_remaining_seconds", service="shop") == 60
+        scraped.supervisor.live = run_out(scraped.supervisor.live, "shop", 0.0)
+        assert scraped.value("serinus_lease_remaining_seconds", service="shop") == 0
+
+    def test_leases_that_ran_out_are_counted(self, scraped: Scraped):
+        scraped.supervisor.leases.ran_out["shop", "held"] += 1
+        assert scraped.value("serinus_leases_run_out_total", service="shop", done="held") == 1
+        assert scraped.value("serinus_leases_run_out_total", service="shop", done="rolled back") == 0
+
+
 class TestTheTable:
     def test_it_is_exactly_what_is_shown(self, scraped: Scraped):
         fill(scraped)
@@ -102,6 +121,7 @@ class TestTheTable:
 def fill(scraped: Scraped) -> None:
     """Make every family have a sample."""
     supervisor, slab = scraped.supervisor, scraped.supervisor.slabs[0]
+    supervisor.live = with_a_lease(supervisor.live)
     supervisor.attempt("canary", Outcome.TIMEOUT)
     slab.end_request(scraped.canary, 504, Reason.RESPONSE_TIMEOUT, 1_000_000)
     supervisor.worker_states = [WorkerState(0, 1, "ready", 0, 0.0)]

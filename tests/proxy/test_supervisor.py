@@ -98,7 +98,8 @@ async def test_live_changes_outlive_a_restart(proxy: Proxy):
     await supervisor.change(lambda live: add_endpoint(live, "shop", "canary", "127.0.0.1:9009", NEVER))
     before = supervisor.live
     again = await proxy.restart()
-    cart = replace(before.services["cart"], last_change=again.live.services["cart"].last_change)
+    start = again.live.services["cart"].last_change
+    cart = replace(before.services["cart"], last_change=start, split_change=start)
     assert again.live == replace(before, generation=4, services={**before.services, "cart": cart})
     assert "0 snapshot 4 shop:stable=90(up),canary=10(up,up) cart:v1=1(down)" in proxy.heard()
 

@@ -12,6 +12,7 @@ from proxy.core.serving import EndpointHealth
 from proxy.core.slots import Slots
 from proxy.core.snapshot import SocketAddress
 from proxy.crew import WorkerState
+from proxy.leases import Leases
 from proxy.wire import counters
 from proxy.wire.counters import Slab
 from tests.support.lives import a_live
@@ -36,6 +37,7 @@ class FakeSupervisor:
         self.known.follow(self._live, 0.0, at_start=True)
         self.slots = Slots(versions, endpoints)
         self.events = FakeEvents()
+        self.leases = Leases(self)
         self.worker_states: list[WorkerState] = []
         self.draining = False
         self.reloads = {"ok": 0, "failed": 0}

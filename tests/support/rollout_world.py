@@ -11,17 +11,16 @@ from dataclasses import replace
 from typing import Any
 
 from config.model import Config
-from controller.core.actions import Action, EnsureEndpoint, RemoveEndpoint, RunDeploy, SetSplit
+from controller.core.actions import Action, EndLease, EnsureEndpoint, RemoveEndpoint, RenewLease, RunDeploy, SetSplit
 from controller.core.decide import Decision, decide
 from controller.core.events import Event
 from controller.core.model import Phase, Policy, Rollout, Split
-from controller.core.observed import RunEnd, Seen, SeenEndpoint, SeenService
+from controller.core.observed import RunEnd, Seen, SeenEndpoint, SeenLease, SeenService, actor
 from controller.core.orders import Order, Verb, obey
 from controller.core.outage import Outage
 from controller.core.situation import checks_before, checks_during
 from controller.core.transitions import apply, create
 from controller.core.verdict import Value, Verdict
-from controller.core.watching import actor
 from tests.config.loading import config_of
 
 _FILE = """
@@ -122,6 +121,7 @@ class World:
         """Let time pass, decide and act; that many times."""
         for _ in range(times):
             self.now += seconds
+            self._wear_leases(seconds)
             decision = decide(self.rollout, self.seen(), self.now)
             self._previous_at = self.now
             self._take(decision.events)
@@ -150,6 +150,10 @@ class World:
             split = Split(weights)
             self.proxies[name] = self._changed(proxy, split=split, changed_by=by, change_reason=reason)
 
+    def lose_lease(self, name: str, lease: SeenLease | None) -> None:
+        """Have another lease at a proxy, or none."""
+        self.proxies[name] = replace(self.proxies[name], lease=lease)
+
     def set_endpoint(self, version: str, address: str, **changes: Any) -> None:
         """Change how an endpoint is at every proxy that has it; a rollout may have moved it to the other version."""
         for name, proxy in self.proxies.items():
@@ -174,6 +178,13 @@ class World:
             if not self.lost:
                 self._acknowledged = self.rollout.intent
 
+    def _wear_leases(self, seconds: float) -> None:
+        """Let the time of the leases pass; none runs out unless the test says so."""
+        for name, proxy in self.proxies.items():
+            if proxy.lease is not None and proxy.lease.remaining is not None:
+                remaining = max(0.0, proxy.lease.remaining - seconds)
+                self.proxies[name] = replace(proxy, lease=replace(proxy.lease, remaining=remaining))
+
     def _run(self, run: RunDeploy) -> None:
         if run not in self.runs:
             self.runs.append(run)
@@ -189,6 +200,10 @@ class World:
                 return self._changed(_with_endpoint(proxy, version, address, SeenEndpoint(state)))
             case RemoveEndpoint(version=version, address=address):
                 return self._changed(_with_endpoint(proxy, version, address, None))
+            case RenewLease(terms=terms):
+                return replace(proxy, lease=SeenLease(actor(self.rollout.id), terms, terms.seconds))
+            case EndLease():
+                return replace(proxy, lease=None)
             case _:
                 raise AssertionError(action)
 

@@ -27,14 +27,13 @@ from controller.core.buckets import Bucket, bin_of, lower_bound
 from controller.core.decide import decide
 from controller.core.events import Event
 from controller.core.model import Phase, Rollout, Split
-from controller.core.observed import BREAKER, Seen, SeenEndpoint, SeenService
+from controller.core.observed import BREAKER, Seen, SeenEndpoint, SeenService, actor
 from controller.core.orders import Order, obey
 from controller.core.situation import checks_before, checks_during
 from controller.core.strategy import strategy_of
 from controller.core.terms import Terms
 from controller.core.transitions import apply, create
 from controller.core.verdict import Verdict
-from controller.core.watching import actor
 from controller.judging import Judging
 from loadtests.decisions.rollouts import Account, Ended, Outcome
 from loadtests.decisions.traffic import Seconds

@@ -4,6 +4,8 @@ import itertools
 
 import pytest
 
+from controller.core.actions import SetSplit
+from controller.core.model import Split
 from controller.core.orders import Refused
 from controller.core.outage import Outage
 from tests.support.rollout_world import World
@@ -320,11 +322,13 @@ def test_a_promoted_rollout_can_be_taken_back_until_it_is_sealed():
 
 def test_a_retry_is_a_new_attempt_that_deals_the_users_anew():
     world = at_step(1)
+    first = world.rollout.salt
     world.order("abort")
     world.until("rolled_back")
     world.order("retry")
     decision = world.until("preparing")
-    assert [action.deal_anew for action in decision.actions] == [True]  # type: ignore[union-attr]
+    assert SetSplit(Split({"stable": 100.0, "canary": 0.0}), world.rollout.salt) in decision.actions
+    assert len({first, world.rollout.salt, ""}) == 3
     assert (world.rollout.attempt, world.rollout.failed) == (2, ())
 
 

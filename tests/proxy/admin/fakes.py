@@ -13,6 +13,7 @@ from proxy.core.overlay import reconfigure
 from proxy.core.serving import EndpointHealth, literal_sockets
 from proxy.core.stats import Rates
 from proxy.events import Events
+from proxy.leases import Leases
 from tests.support.lives import a_live, salts
 
 Place = tuple[str, str, str]
@@ -32,6 +33,7 @@ class FakeSupervisor:
         self.health: dict[Place, EndpointHealth] = {}
         self.busy: dict[Place, int] = {}
         self.ejected: dict[Place, int] = {}
+        self.leases = Leases(self)
         self._lock = asyncio.Lock()
 
     def has_ready_worker(self) -> bool:

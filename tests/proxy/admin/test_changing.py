@@ -49,6 +49,10 @@ async def test_a_new_rollout_deals_the_users_anew(api: Api, supervisor: FakeSupe
     assert supervisor.live.services["shop"].salt == old
     await api.ask("PUT", SPLIT, json={"weights": {"stable": 99, "canary": 1}, "salt": "new"})
     assert supervisor.live.services["shop"].salt != old
+    await api.ask("PUT", SPLIT, json={"weights": {"stable": 99, "canary": 1}, "salt": "0f" * 16})
+    assert supervisor.live.services["shop"].salt == b"\x0f" * 16
+    status, _ = await api.problem("PUT", SPLIT, json={"weights": {"stable": 1}, "salt": "0f"})
+    assert status == 422
 
 
 async def test_a_pool_is_switched(api: Api):
@@ -169,7 +173,7 @@ async def test_a_dry_run_is_refused_like_the_real_thing(api: Api):
         ({}, [("weights", "is required", None)]),
         ({"weights": [1]}, [("weights", "must be an object", None)]),
         ({"weights": {}}, [("weights", "all weights are 0: at least one version has to get the requests", None)]),
-        ({"weights": {"stable": 1}, "salt": "old"}, [("salt", "must be 'new'", None)]),
+        ({"weights": {"stable": 1}, "salt": "old"}, [("salt", "must be 'new' or 32 hexadecimal digits", None)]),
         ({"weights": {"stable": 1}, "reason": 1}, [("reason", "must be text", None)]),
         ({"weights": {"stable": 1}, "reason": "x" * 501}, [("reason", "has more than 500 characters", None)]),
         (
@@ -179,7 +183,7 @@ async def test_a_dry_run_is_refused_like_the_real_thing(api: Api):
         (
             {"weights": {"stabel": "much", "canary": True}, "reasn": "x", "salt": 1},
             [
-                ("salt", "must be 'new'", None),
+                ("salt", "must be text", None),
                 ("reasn", "is not known here", "reason"),
                 ("weights.stabel", "there is no version 'stabel'", "stable"),
                 ("weights.stabel", "a weight is a number, not 'much'", None),

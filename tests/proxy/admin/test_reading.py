@@ -65,6 +65,7 @@ async def test_a_service_shows_what_is_live_and_how_it_does(
         },
         "last_change": {"by": "file", "reason": "", "at": 0.0, "generation": 1},
         "split_change": {"by": "file", "reason": "", "at": 0.0, "generation": 1},
+        "lease": None,
     }
 
 
