@@ -36,7 +36,7 @@ _JUDGED: Final = frozenset({"step", "paused", "holding", "frozen", "finishing"})
 
 @dataclass(frozen=True, slots=True)
 class JudgedSecond:
-    """What both versions did in a second, and what the judge said after it, if it was asked."""
+    """What both versions did in a second, and what the judge said after it, if that could still matter."""
 
     second: int
     old: Bucket
@@ -103,7 +103,9 @@ class Judging:
             judgement = None
             if self._judge is not None and second >= since:
                 judgement = self._feed(self._judge, second, old, new)
-            self._seconds.append(JudgedSecond(second, old, new, judgement))
+            # What is known only after the end has decided nothing.
+            told = judgement if rollout.phase in _JUDGED else None
+            self._seconds.append(JudgedSecond(second, old, new, told))
             if self.outage is None:
                 self._past.append((second, old))
         del self._past[:-KEPT], self._seconds[:-KEPT]

@@ -6,7 +6,7 @@ Owns the order of these, and what is remembered between two turns. Must not deci
 2. Between the decision and the journal nothing is waited for, so an order never comes between them.
 3. What was decided is acted on at once; the next turn follows at once when there is something new.
 4. A turn that fails is logged, and the next one comes.
-5. What both versions did is recorded until the seconds in which the rollout ended are complete. Nothing waits for that.
+5. What both versions did is recorded until shortly after the rollout's end. Nothing waits for that.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ from controller.recording import Recording
 IDLE_SECONDS: Final = 30.0
 #: From one writing down of the judge to the next, seconds.
 KEEP_SECONDS: Final = 5.0
-#: How long the last seconds of a rollout are waited for beyond the judge's patience, seconds.
+#: How much of what comes after the end is recorded, so that one sees what came of it, and how long that is waited for
+#: beyond the judge's patience, seconds.
+AFTERMATH: Final = 5.0
 LAST_SECONDS: Final = 5.0
 
 _log = logging.getLogger(__name__)
@@ -121,10 +123,11 @@ class Loop:
     @property
     def _records_the_end(self) -> bool:
         """Whether it has just ended, and its last seconds are not complete."""
-        rollout, end = self.rollout, self.recording.end
-        if not rollout.has_ended or (end is not None and end > rollout.entered_at):
+        if not self.rollout.has_ended:
             return False
-        return self._tools.clock.now() < rollout.entered_at + self._judging.patience + LAST_SECONDS
+        last, end = self.rollout.entered_at + AFTERMATH, self.recording.end
+        is_missing = end is None or end < last
+        return is_missing and self._tools.clock.now() < last + self._judging.patience + LAST_SECONDS
 
     def wake(self) -> None:
         """Somebody has ordered something: do not sleep."""

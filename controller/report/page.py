@@ -80,7 +80,7 @@ def render(account: Account, rows: Iterable[Row], now: float, damaged: int = 0) 
 def _header(account: Account, now: float) -> Markup:
     rollout = account.rollout
     style, sign, words = _ENDS.get(rollout.phase, ("going", "●", rollout.phase.replace("_", " ")))
-    reason = [el("p", f"{account.reason[:1].upper()}{account.reason[1:]}", class_="lead")] if account.reason else []
+    reason = [el("p", f"{account.reason[:1].upper()}{account.reason[1:]}.", class_="lead")] if account.reason else []
     return el(
         "header",
         el(

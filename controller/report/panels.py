@@ -157,7 +157,11 @@ def _evidence(picture: Picture) -> Plot:
         Area([(0.0, needed, scale.high), (picture.end, needed, scale.high)], "beyond"),
         Limit(needed, f"rolls back at {times(needed)} : 1"),
     )
-    note = "Odds that the new version is worse, from all requests so far. All checks together are their weighted mean."
+    note = (
+        "Odds of a bet that the new version is worse, on all requests so far. One that is not worse ever reaches "
+        f"{times(needed)} : 1 "
+        f"with a probability of at most {100 / needed:g} %. All checks together are their weighted mean."
+    )
     return Plot("Evidence", "odds against, log scale", scale, (*parts, whole), behind, note, 168.0)
 
 

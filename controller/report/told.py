@@ -41,7 +41,12 @@ def marks(account: Account) -> list[Mark]:
 def table(account: Account) -> Markup:
     """All decisions, the first one first."""
     heads = [el("th", words, scope="col") for words in ("", "When", "What and why", "By", "Share, generation")]
-    body = [_row(account, label, told) for label, told in rows_of(account)]
+    rows = rows_of(account)
+    before = [("", None), *((label, told.event) for label, told in rows)]
+    body = [
+        _row(account, label, told, last if event and event.evidence == told.event.evidence else "")
+        for (label, told), (last, event) in zip(rows, before, strict=False)
+    ]
     return el("table", el("thead", el("tr", *heads)), el("tbody", *body), class_="decisions")
 
 
@@ -58,17 +63,21 @@ def _kind(told: Told) -> Literal["step", "person", "failure", "end"]:
     return "end" if told.event.kind in _ENDS else "step"
 
 
-def _row(account: Account, label: str, told: Told) -> Markup:
+def _row(account: Account, label: str, told: Told, same_as: str) -> Markup:
+    """One row; `same_as` is the row before, if that was decided on the same numbers."""
     event = told.event
     since = event.at - account.began
     when = el("time", clock_time(told.wall), datetime=clock_time(told.wall, "%Y-%m-%dT%H:%M:%SZ"))
     after = el("span", f"+{spoken(since)}" if since >= 0 else "before", class_="after")
     sentence = [el("p", event.why, class_="sentence")] if event.why else []
+    checks = _checks(account, event.evidence, event.why)
+    if same_as and event.evidence:
+        checks = iter((el("p", f"on the same numbers as {same_as}", class_="numbers"),))
     return el(
         "tr",
         el("td", el("span", label, class_=f"number {_kind(told)}")),
         el("td", when, after, class_="when"),
-        el("td", el("strong", told.words), *sentence, *_checks(account, event.evidence), class_="what"),
+        el("td", el("strong", told.words), *sentence, *checks, class_="what"),
         el(
             "td", el("b", event.by, class_="person") if event.by else el("span", "Serinus", class_="quiet"), class_="by"
         ),
@@ -89,30 +98,33 @@ def _effect(told: Told) -> Iterator[Markup]:
         yield el("span", f"acknowledged after {seconds(told.waited)}", class_="quiet")
 
 
-def _checks(account: Account, verdicts: Sequence[Mapping[str, Any]]) -> Iterator[Markup]:
+def _checks(account: Account, verdicts: Sequence[Mapping[str, Any]], sentence: str) -> Iterator[Markup]:
     """The verdicts that were decided on, each with its numbers and what they were held against.
 
-    Checks of the judge look at the same requests, so these are told once.
+    Checks of the judge look at the same requests, so these are told once; and so is a reason that `sentence` has given.
     """
     if not verdicts:
         return
     shared = [{key: found[key] for key in _SHARED if key in found} for found in map(_numbers_of, verdicts)]
     compared = [found for found in shared if found]
     common = compared[0] if compared and all(found == compared[0] for found in compared) else {}
-    items = [_verdict(account, verdict, without=frozenset(common)) for verdict in verdicts]
+    items = [_verdict(account, verdict, sentence, without=frozenset(common)) for verdict in verdicts]
     yield el("ul", *items, class_="verdicts")
     if common:
         yield el("p", " · ".join(_facts(account, common)), class_="numbers")
 
 
-def _verdict(account: Account, verdict: Mapping[str, Any], without: frozenset[str]) -> Markup:
+def _verdict(account: Account, verdict: Mapping[str, Any], sentence: str, without: frozenset[str]) -> Markup:
     value = str(verdict["value"])
     head = el("span", value.replace("_", " "), class_=f"value {value.lower().replace('_', '-')}")
-    reason = el("span", str(verdict["reason"]), class_="reason")
+    said = str(verdict["reason"])
+    reason = [] if said in sentence else [el("span", said, class_="reason")]
     own = {key: found for key, found in _numbers_of(verdict).items() if key not in without}
+    if own.get("bound") is not None and points(own["bound"]) in said:
+        own.pop("bound")  # it is said already
     written = " · ".join(_facts(account, own))
     facts = [el("span", written, class_="numbers")] if written else []
-    return el("li", head, el("b", str(verdict["check"])), reason, *facts)
+    return el("li", head, el("b", str(verdict["check"])), *reason, *facts)
 
 
 def _numbers_of(verdict: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -127,7 +139,7 @@ def _facts(account: Account, numbers: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {_side(found)}"
     if evidence is not None and needed is not None:
         yield f"odds {_odds(evidence)}, threshold {times(needed)} : 1"
-    bound, limit = rest.pop("bound", None), rest.pop("limit", None)
+    bound, limit = rest.pop("bound", None), rest.pop("limit", None)  # of the error rate, in `judgement`
     if bound is not None and limit is not None and bound < 1:
         yield f"surely at most {points(bound)} more, allowed {points(limit)}"
     yield from (f"{name.replace('_', ' ')} {_plain(value)}" for name, value in rest.items() if value is not None)
