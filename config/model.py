@@ -15,7 +15,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from config.address import EndpointAddress, InheritedSocket, ListenAddress, TcpAddress, UnixAddress
 from config.admin import Admin
 from config.controller import Controller, FreezeWindow, LedProxy, Notification
-from config.files import FilePath, LogOutput, ReadableFile
+from config.files import FilePath, LogOutput
 from config.keys import KeySource
 from config.quantities import Count, Duration, DurationOrOff, HeadSize, PositiveCount, StatusRange
 from config.rollout import (
@@ -40,6 +40,7 @@ from config.service import (
     Version,
 )
 from config.texts import ListenOn, Name, Network
+from config.tls import Certificate, Tls, UpstreamTls
 from config.units import shorten
 from config.values import NotEmpty, OneOrMore, OrOff, Table, Value
 
@@ -50,6 +51,7 @@ __all__ = [
     "BlueGreenRollout",
     "Breaker",
     "CanaryRollout",
+    "Certificate",
     "Config",
     "Controller",
     "Drain",
@@ -83,6 +85,7 @@ __all__ = [
     "Timeouts",
     "Tls",
     "UnixAddress",
+    "UpstreamTls",
     "Value",
     "Version",
 ]
@@ -139,22 +142,13 @@ Workers = Annotated[
 ]
 
 
-class Tls(Value):
-    """The certificate of a listener, as PEM files."""
-
-    cert: ReadableFile
-    """The certificate, followed by its chain."""
-    key: ReadableFile
-    """The private key of the certificate."""
-
-
 class Listener(Value):
     """One address that clients connect to."""
 
     address: ListenOn
     """host:port, [v6]:port, unix:/path or fd@N (a descriptor passed by systemd)."""
     tls: Tls | None = None
-    """Not served by this version: terminate TLS in front of the proxy."""
+    """Speak TLS here, with these certificates; without it plain HTTP."""
 
 
 class Limits(ServiceLimits):

@@ -27,7 +27,6 @@ def check_references(tree: Mapping[str, object]) -> Complaints:
     """Yield a complaint for everything in the file that does not fit together."""
     services = _mapping(tree.get("services"))
     yield from _check_listeners(tree)
-    yield from _check_no_tls(tree)
     for name, service in services.items():
         yield from _check_split(("services", name), _mapping(service))
         yield from _check_endpoints(("services", name, "versions"), _mapping(service))
@@ -47,13 +46,6 @@ def _check_listeners(tree: Mapping[str, object]) -> Complaints:
     places += [(("listen", index, "address"), address) for index, address in enumerate(listeners)]
     taken = [(path, address) for path, address in _parsed(places, parse_listen_address) if not _is_any_port(address)]
     yield from _check_unique(taken, "{} is listened on already")
-
-
-def _check_no_tls(tree: Mapping[str, object]) -> Complaints:
-    for index, listener in enumerate(_list(tree.get("listen"))):
-        if _mapping(listener).get("tls") is not None:
-            message = "TLS is not served by this version; terminate it in front of the proxy and leave tls out"
-            yield Complaint(("listen", index, "tls"), message)
 
 
 def _check_split(path: Path, service: Mapping[str, Any]) -> Complaints:

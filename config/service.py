@@ -24,6 +24,7 @@ from config.quantities import (
     Weight,
 )
 from config.texts import Endpoint, HeaderValue, RequestPath, TokenText, VersionName, is_version_name
+from config.tls import UpstreamTls
 from config.values import NotEmpty, OneOrMore, OrOff, Table, Value
 
 _DEFAULT_STABLE: Final = "stable"
@@ -64,6 +65,8 @@ class Version(Value):
     """Connections to each endpoint; 0: unlimited. Each worker has an equal part, rounded up."""
     queue: Count = 64
     """Requests that may wait for each endpoint at max_connections; more are answered 503. Parted in the same way."""
+    tls: UpstreamTls | None = None
+    """Speak TLS to the endpoints; {} checks their certificates as browsers do. Without it plain HTTP."""
 
 
 class StickyCookie(Value):

@@ -30,6 +30,7 @@ from config.model import Config
 from config.problems import ConfigError
 from proxy.admin.app import create_app
 from proxy.breaker import Breaker
+from proxy.certificates import Renewal
 from proxy.checks import Prober
 from proxy.core.live import Refused
 from proxy.core.overlay import describe, difference
@@ -75,7 +76,8 @@ async def _serve(config: Config, path: Path) -> int:
         stack.enter_context(_taking_orders(supervisor))
         observations = Observations(supervisor)
         # Before the workers, so that names are looked up when the first request comes.
-        for part in (Resolver(supervisor), Prober(supervisor), observations, Breaker(supervisor), supervisor.leases):
+        watching = (Resolver(supervisor), Prober(supervisor), observations, Breaker(supervisor))
+        for part in (*watching, supervisor.leases, Renewal(supervisor)):
             await stack.enter_async_context(_running(part.run()))
         if not await _started(supervisor, endings):
             return INTERRUPTED

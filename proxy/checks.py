@@ -24,6 +24,7 @@ from proxy.chores import Chores
 from proxy.core.health import Health, Thresholds, probed, unprobed
 from proxy.core.live import Live
 from proxy.core.serving import EndpointHealth
+from proxy.core.snapshot import ClientTls
 from proxy.probes import Probed, probe
 
 EndpointName = tuple[str, str, str]
@@ -44,6 +45,9 @@ class Supervisor(Protocol):
 
     def health_of(self, service: str, version: str, address: str) -> EndpointHealth:
         """What is known of an endpoint, its socket addresses among it."""
+
+    def tls_of(self, service: str, version: str) -> ClientTls | None:
+        """How the endpoints of a version are spoken to; None: without TLS."""
 
     def set_health(self, service: str, version: str, address: str, healthy: bool, detail: str) -> None:
         """Take note of an endpoint's health."""
@@ -131,7 +135,7 @@ class Prober:
                 # Its name has not been resolved: nobody sends it anything, and the resolver says why.
                 return Probed(None, "no address")
             began = time.monotonic()
-            result = await probe(check, name[2], sockets)
+            result = await probe(check, name[2], sockets, self._supervisor.tls_of(name[0], name[1]))
         if not result.answered and self._stalls.longest_since(began) > STALL_SHARE * check.timeout:
             return Probed(None, result.detail)
         return result

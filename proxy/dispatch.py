@@ -21,12 +21,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from proxy.certificates import Material
 from proxy.control import Kind
 from proxy.core import serving
 from proxy.core.endpoints import EndpointTable
 from proxy.core.live import Live
 from proxy.core.slots import EndpointName, Slots
-from proxy.core.snapshot import Snapshot, SocketAddress
+from proxy.core.snapshot import ClientTls, Settings, Snapshot, SocketAddress
 from proxy.wire import counters
 from proxy.wire.counters import Slab
 
@@ -38,8 +39,10 @@ Send = Callable[[Kind, object], int]
 class Dispatch:
     """The state of the workers as it should be. Raises OutOfSlots when the live state has no room in the counters."""
 
-    def __init__(self, live: Live, cookie_secret: bytes, workers: int) -> None:
+    def __init__(self, live: Live, cookie_secret: bytes, workers: int, material: Material) -> None:
         self.live = live
+        #: What TLS is made of; it is sent with the next `adopt`.
+        self.material = material
         self.slots: Final = Slots()
         self.known: Final = EndpointTable()
         self.counters: Final = counters.create(workers)
@@ -49,8 +52,8 @@ class Dispatch:
         self._touched: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.known.follow(live, time.monotonic(), at_start=True)
-        self._settings = serving.settings(live.config, cookie_secret)
-        self._around: Final = serving.Surroundings(self.slots, self.known.of, workers)
+        self._settings = self._settings_of(live)
+        self._around: Final = serving.Surroundings(self.slots, self.known.of, workers, self.tls_of)
         self._served = serving.snapshot(live, self._around)
 
     def send_by(self, send: Send) -> None:
@@ -75,7 +78,7 @@ class Dispatch:
         self.live = live
         self.known.follow(live, time.monotonic())
         sent = []
-        settings = serving.settings(live.config, self._cookie_secret)
+        settings = self._settings_of(live)
         if settings != self._settings:
             self._settings = settings
             sent.append(self._send("settings", settings))
@@ -105,6 +108,10 @@ class Dispatch:
         slot = self.slots.endpoints.find(name)
         return sum(slab.read_endpoint(slot)["ejected"] for slab in self.slabs) if slot is not None else 0
 
+    def tls_of(self, service: str, version: str) -> ClientTls | None:
+        """How the endpoints of a version are spoken to; None: without TLS."""
+        return self.material.upstream(service, version)
+
     def heartbeat(self, worker: int) -> float:
         """When a worker gave its last sign of life."""
         return self.slabs[worker].read_worker()["heartbeat_ns"] / 1e9
@@ -118,6 +125,10 @@ class Dispatch:
         if self._timer is not None:
             self._timer.cancel()
         os.close(self.counters)
+
+    def _settings_of(self, live: Live) -> Settings:
+        material = self.material
+        return serving.settings(live.config, self._cookie_secret, material.listeners, material.ticket_keys)
 
     def _push_soon(self, service: str) -> None:
         self._touched.add(service)

@@ -27,6 +27,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from proxy.certificates import Material
 from proxy.child import ChildState
 from proxy.core.histogram import added, coarsen
 from proxy.core.live import Done, Live, LiveEndpoint, LiveService
@@ -114,6 +115,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     _gauge("serinus_connections", ("side",), "Open connections, by side: client or upstream."),
     _counter("serinus_connections_accepted_total", (), "Connections of clients that were accepted."),
     _counter("serinus_connections_refused_total", (), "Connections of clients that were closed at once, over a limit."),
+    _counter("serinus_tls_handshakes_total", ("result",), "TLS handshakes of clients: ok, or failed."),
+    _gauge("serinus_tls_certs_not_after_timestamp_seconds", ("cn",), "When a certificate ends, by its first name."),
     _gauge("serinus_tunnels", (), "Open connections that were upgraded, to WebSocket for example."),
     _counter("serinus_access_log_dropped_total", (), "Lines of the access log that could not be written in time."),
     _gauge("serinus_workers", ("state",), "Worker processes by state."),
@@ -128,6 +131,10 @@ FAMILIES: Final[tuple[Family, ...]] = (
 
 class Supervisor(Protocol):
     """What this needs of the supervisor."""
+
+    @property
+    def material(self) -> Material:
+        """What TLS is made of."""
 
     @property
     def live(self) -> Live:
@@ -286,6 +293,11 @@ class SerinusCollector(Collector):
         page.add("serinus_connections", ("upstream",), upstream_connections)
         page.add("serinus_connections_accepted_total", (), sum(worker["accepted"] for worker in workers))
         page.add("serinus_connections_refused_total", (), sum(worker["refused"] for worker in workers))
+        page.add("serinus_tls_handshakes_total", ("ok",), sum(worker["tls_handshakes"] for worker in workers))
+        page.add("serinus_tls_handshakes_total", ("failed",), sum(worker["tls_failures"] for worker in workers))
+        for certificate in self._supervisor.material.certificates:
+            cn = certificate.names[0] if certificate.names else ""
+            page.add("serinus_tls_certs_not_after_timestamp_seconds", (cn,), certificate.not_after)
         page.add("serinus_tunnels", (), sum(worker["tunnels"] for worker in workers))
         page.add("serinus_access_log_dropped_total", (), sum(worker["log_dropped"] for worker in workers))
         states = Counter(worker.state for worker in self._supervisor.worker_states)

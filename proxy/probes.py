@@ -13,13 +13,15 @@ import asyncio
 import errno
 import os
 import re
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from config.model import Health
 from config.units import render_duration
-from proxy.core.snapshot import SocketAddress
+from proxy.core.snapshot import ClientTls, SocketAddress
+from proxy.wire.contexts import client_context, host_of
 
 #: Enough to recognize an error page.
 _SHOWN: Final = 120
@@ -39,33 +41,48 @@ class Probed:
     answered: bool = False
 
 
+class _Secure(NamedTuple):
+    """How asyncio is told to speak TLS."""
+
+    ssl: ssl.SSLContext
+    server_hostname: str
+
+
 class _Unwell(Exception):
     """What came back is not what was wanted."""
 
 
-async def probe(health: Health, address: str, sockets: Sequence[SocketAddress]) -> Probed:
+async def probe(health: Health, address: str, sockets: Sequence[SocketAddress], tls: ClientTls | None = None) -> Probed:
     """Try the addresses of an endpoint in turn until one accepts; what it does then is the result."""
-    tried = _words(health, address)
+    tried = _words(health, address, "https" if tls is not None else "http")
     try:
         async with asyncio.timeout(health.timeout):
-            detail = await _attempt(health, address, sockets)
+            detail = await _attempt(health, address, sockets, _secure(address, tls))
     except TimeoutError:
         return Probed(False, f"{tried}: no answer within {render_duration(health.timeout)}")
     except _Unwell as exc:
         return Probed(False, f"{tried}: {exc}", answered=True)
+    except ssl.SSLError as exc:
+        return Probed(False, f"{tried}: no TLS connection: {exc}", answered=True)
     except OSError as exc:
         return Probed(None if exc.errno in _OURS else False, f"{tried}: {_reason(exc)}")
     return Probed(True, f"{tried}: {detail}", answered=True)
 
 
-def _words(health: Health, address: str) -> str:
+def _secure(address: str, tls: ClientTls | None) -> _Secure | None:
+    return _Secure(client_context(tls), tls.server_name or host_of(address)) if tls is not None else None
+
+
+def _words(health: Health, address: str, scheme: str) -> str:
     if health.path is None:
         return f"connect to {address}"
-    return f"GET {health.path} at {address}" if address.startswith("unix:") else f"GET http://{address}{health.path}"
+    return (
+        f"GET {health.path} at {address}" if address.startswith("unix:") else f"GET {scheme}://{address}{health.path}"
+    )
 
 
-async def _attempt(health: Health, address: str, sockets: Sequence[SocketAddress]) -> str:
-    reader, writer = await _connect(sockets, health.timeout)
+async def _attempt(health: Health, address: str, sockets: Sequence[SocketAddress], secure: _Secure | None) -> str:
+    reader, writer = await _connect(sockets, health.timeout, secure)
     try:
         if health.path is None:
             return "accepted"
@@ -81,16 +98,17 @@ async def _attempt(health: Health, address: str, sockets: Sequence[SocketAddress
 
 
 async def _connect(
-    sockets: Sequence[SocketAddress], timeout: float
+    sockets: Sequence[SocketAddress], timeout: float, secure: _Secure | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """The first connection that is accepted. Raises what the last address answered."""
     failure: OSError = OSError("it has no address")
     for kind, host, port in sockets:
         try:
             async with asyncio.timeout(timeout / len(sockets)):
+                tls = secure._asdict() if secure is not None else {}
                 if kind == "unix":
-                    return await asyncio.open_unix_connection(host, limit=_MAX_LINE)
-                return await asyncio.open_connection(host, port, limit=_MAX_LINE)
+                    return await asyncio.open_unix_connection(host, limit=_MAX_LINE, **tls)
+                return await asyncio.open_connection(host, port, limit=_MAX_LINE, **tls)
         except OSError as exc:
             failure = exc
     raise failure

@@ -35,10 +35,15 @@ def new_salts(config: Config) -> dict[str, bytes]:
     return {name: os.urandom(SALT_BYTES) for name in config.services}
 
 
+def _places(config: Config) -> list[tuple[object, bool]]:
+    """Where it listens, and whether it speaks TLS there: certificates may change while it runs."""
+    return [(listener.address, listener.tls is not None) for listener in config.listen]
+
+
 def needs_restart(at_start: Config, now: Config) -> list[str]:
     """A sentence for each part of a new file that a running proxy cannot take up."""
     parts = {
-        "listen": (at_start.listen, now.listen),
+        "listen": (_places(at_start), _places(now)),
         "workers": (worker_count(at_start), worker_count(now)),
         "admin.address": (at_start.admin.address, now.admin.address),
         "state_dir": (at_start.state_dir, now.state_dir),

@@ -26,13 +26,16 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from config.load import load
-from config.model import Config
+from config.model import Config, Listener
+from config.problems import ConfigError
+from config.problems import Problem as ConfigProblem
+from proxy.certificates import Material, listeners_of, read_material
 from proxy.child import Patience
 from proxy.core.live import Change, Live, Problem, Refused, change_of
 from proxy.core.overlay import forgotten, overlay, reconfigure
 from proxy.core.serving import EndpointHealth
 from proxy.core.slots import OutOfSlots, Slots
-from proxy.core.snapshot import SocketAddress
+from proxy.core.snapshot import ClientTls, SocketAddress
 from proxy.crew import Crew, Equipment, Rejected, Unconfirmed, WorkerState
 from proxy.dispatch import Dispatch
 from proxy.events import Events
@@ -55,6 +58,7 @@ class Supervisor:
     Raises:
         StateError: what was saved cannot be used.
         OutOfSlots: there are more versions or endpoints than can be counted.
+        ConfigError: a certificate cannot be used.
     """
 
     def __init__(
@@ -82,7 +86,8 @@ class Supervisor:
         self._command = command
         self._patience = patience or Patience()
         self._cookie_secret = saved.cookie_secret if saved is not None else os.urandom(16)
-        self._dispatch = Dispatch(first_live(config, saved), self._cookie_secret, worker_count(config))
+        material = self._read_material(config.listen, config)
+        self._dispatch = Dispatch(first_live(config, saved), self._cookie_secret, worker_count(config), material)
         self._crew: Crew | None = None
         self._lock = asyncio.Lock()
         self._changes: set[asyncio.Task[Live]] = set()
@@ -187,8 +192,10 @@ class Supervisor:
             config = await asyncio.to_thread(load, self._config_path)
             for sentence in forgotten(config, overlay(self.live)):
                 _log.warning("%s", sentence)
+            listeners = listeners_of(self._at_start.listen, config)
+            material = await asyncio.to_thread(self._read_material, listeners, config, self.material)
             change = Change("reload", str(self._config_path), time.time())
-            return await self._commit(reconfigure(self.live, config, change, new_salts(config)))
+            return await self._commit(reconfigure(self.live, config, change, new_salts(config)), material)
 
         try:
             live = await self._one_at_a_time(attempt)
@@ -199,6 +206,40 @@ class Supervisor:
         notices = needs_restart(self._at_start, live.config)
         self.events.publish("reload", generation=live.generation, notices=notices)
         return notices
+
+    @property
+    def material(self) -> Material:
+        """What TLS is made of."""
+        return self._dispatch.material
+
+    @property
+    def tls_files(self) -> tuple[Sequence[Listener], Config]:
+        """Where the files of it are named."""
+        return listeners_of(self._at_start.listen, self.live.config), self.live.config
+
+    def tls_of(self, service: str, version: str) -> ClientTls | None:
+        """How the endpoints of a version are spoken to; None: without TLS."""
+        return self._dispatch.tls_of(service, version)
+
+    async def renew(self, material: Material) -> None:
+        """Let the workers use these certificates from now on; what a worker refuses, none keeps."""
+
+        async def attempt() -> Live:
+            old, self._dispatch.material = self.material, material
+            try:
+                await self._confirm(self._dispatch.adopt(self.live))
+            except Rejected as exc:
+                _log.error("certificates are not renewed, the old ones stay: %s", exc)
+                self._dispatch.material = old
+                await self._confirm(self._dispatch.adopt(self.live))
+            else:
+                names = sorted({name for each in material.certificates for name in each.names})
+                self.events.publish("certificates", names=names)
+                _log.info("certificates were read again: %s", ", ".join(names) or "none has a name")
+            return self.live
+
+        with suppress(Refused, Unconfirmed):  # it ends, or a worker that is not ready gets them when it is
+            await self._one_at_a_time(attempt)
 
     def reopen_logs(self) -> None:
         """Let every worker open its access log again."""
@@ -228,6 +269,12 @@ class Supervisor:
         self._dispatch.close()
         self._state.close()
 
+    def _read_material(self, listeners: Sequence[Listener], config: Config, old: Material | None = None) -> Material:
+        try:
+            return read_material(listeners, config, old)
+        except ValueError as exc:
+            raise ConfigError(str(self._config_path), [ConfigProblem("", str(exc))]) from exc
+
     def _count_reload(self, result: Literal["ok", "failed"]) -> None:
         self.reloads[result] += 1
         self.last_reload_failed = result == "failed"
@@ -249,8 +296,8 @@ class Supervisor:
         if not change.cancelled():
             change.exception()  # looked at, also where the caller is gone
 
-    async def _commit(self, new: Live) -> Live:
-        old = self.live
+    async def _commit(self, new: Live, material: Material | None = None) -> Live:
+        old, old_material = self.live, self.material
         try:
             self._dispatch.make_room(new)
             await self._save(new)
@@ -261,8 +308,10 @@ class Supervisor:
             problem = Problem("", f"{self._state.path} cannot be written: {exc.strerror or exc}")
             raise Refused(status, "The change cannot be kept, so it was not made", (problem,)) from exc
         try:
+            self._dispatch.material = material or old_material
             await self._confirm(self._serve(new))
         except Rejected as exc:
+            self._dispatch.material = old_material
             await self._undo(old)
             title = "Not every worker can serve the change, so it was undone"
             raise Refused(500, title, (Problem("", str(exc)),)) from exc
@@ -311,10 +360,9 @@ class Supervisor:
     def _seat(self, index: int) -> tuple[list[int], list[str]]:
         """The descriptors that a worker listens on, and the arguments that tell it so."""
         fds, listeners = [], []
-        for asked, opened in zip(self._at_start.listen, self.listeners, strict=True):
-            tls = {"cert": str(asked.tls.cert), "key": str(asked.tls.key)} if asked.tls is not None else None
+        for place, (asked, opened) in enumerate(zip(self._at_start.listen, self.listeners, strict=True)):
             for listener in opened:
                 fd = listener.for_worker(index).fileno()
                 fds.append(fd)
-                listeners.append({"fd": fd, "name": listener.name, "tls": tls})
+                listeners.append({"fd": fd, "name": listener.name, "tls": place if asked.tls is not None else None})
         return fds, ["--listeners", json.dumps(listeners)]

@@ -20,16 +20,18 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 import time
 from typing import cast
 
 from proxy.accesslog import LogFile
 from proxy.control import Channel, Message, open_channel
-from proxy.core.snapshot import AccessLog, Service, Settings, Snapshot
+from proxy.core.snapshot import AccessLog, ServerTls, Service, Settings, Snapshot
 from proxy.wire import draining
-from proxy.wire.client import Listener
+from proxy.wire.contexts import server_context
 from proxy.wire.counters import Slab
+from proxy.wire.listener import Listener
 from proxy.wire.logline import CombinedLines, JsonLines, Lines, attach
 from proxy.wire.plane import Plane
 from proxy.wire.poller import Poller
@@ -54,6 +56,8 @@ class Worker:
         self.plane = Plane(self.poller, slab)
         self._specs = listeners
         self._listeners: list[Listener] = []
+        self._contexts: list[ssl.SSLContext | None] = []
+        self._tls: tuple[tuple[ServerTls | None, ...], bytes] = ((), b"")
         self._channel: Channel | None = None
         self._log_wanted = AccessLog()
         self._log_file: LogFile | None = None
@@ -101,8 +105,23 @@ class Worker:
     def _configure(self, settings: Settings) -> None:
         if settings.access_log != self._log_wanted:
             self._open_log(settings.access_log)
+        self._secure(settings)
         self.plane.configure(settings)
         self._has_settings = True
+
+    def _secure(self, settings: Settings) -> None:
+        """Take certificates for the connections that begin from now on. Raises ssl.SSLError, ValueError."""
+        wanted = settings.tls, settings.ticket_keys
+        if wanted != self._tls:
+            self._contexts = [
+                server_context(tls, settings.ticket_keys) if tls is not None else None for tls in settings.tls
+            ]
+            self._tls = wanted
+            for listener, spec in zip(self._listeners, self._specs, strict=False):  # none before it is ready
+                listener.context = self._context(spec)
+
+    def _context(self, spec: dict[str, object]) -> ssl.SSLContext | None:
+        return self._contexts[cast("int", spec["tls"])] if spec["tls"] is not None else None
 
     def _apply(self, snapshot: Snapshot) -> None:
         if not self._has_settings:
@@ -120,7 +139,7 @@ class Worker:
     def _listen(self) -> None:
         self._is_ready = True
         self._listeners = [
-            Listener(self.plane, cast("int", spec["fd"]), str(spec["name"]), bool(spec.get("tls")))
+            Listener(self.plane, cast("int", spec["fd"]), str(spec["name"]), self._context(spec))
             for spec in self._specs
         ]
         gc.collect()

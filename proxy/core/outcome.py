@@ -72,6 +72,9 @@ class Reason(IntEnum):
     DRAINING = 29
     BAD_BODY = 30
     INTERNAL = 31
+    PLAIN_HTTP = 32
+    TLS_FAILED = 33
+    CERTIFICATE_INVALID = 34
 
     @property
     def label(self) -> str:
@@ -121,4 +124,7 @@ FAULTS: dict[Reason, Fault] = {
     Reason.DRAINING: Fault(503, "proxy_internal_response", "This proxy is stopping."),
     Reason.BAD_BODY: Fault(400, "http_request_error", "The request body is not well framed."),
     Reason.INTERNAL: Fault(500, "proxy_internal_error", "Something went wrong in the proxy."),
+    Reason.PLAIN_HTTP: Fault(400, "http_request_error", "This port speaks HTTPS: ask again with https://."),
+    Reason.TLS_FAILED: Fault(502, "tls_protocol_error", "The endpoint did not agree on TLS."),
+    Reason.CERTIFICATE_INVALID: Fault(502, "tls_certificate_error", "The endpoint's certificate is not valid."),
 }

@@ -20,12 +20,14 @@ from proxy.core.live import Live, LiveEndpoint
 from proxy.core.slots import Slots
 from proxy.core.snapshot import (
     AccessLog,
+    ClientTls,
     Ejection,
     Endpoint,
     KeySource,
     PathKind,
     Retries,
     Route,
+    ServerTls,
     Service,
     Settings,
     Snapshot,
@@ -49,6 +51,7 @@ class EndpointHealth:
 
 
 HealthOf = Callable[[str, str, str], EndpointHealth]
+TlsOf = Callable[[str, str], ClientTls | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Surroundings:
     slots: Slots
     health: HealthOf
     workers: int
+    tls: TlsOf = lambda service, version: None
 
     def part(self, whole: int) -> int:
         """One worker's part of a limit; 0 stays 0."""
@@ -119,7 +123,9 @@ def service(live: Live, name: str, around: Surroundings) -> Service:
     )
 
 
-def settings(config: model.Config, cookie_secret: bytes) -> Settings:
+def settings(
+    config: model.Config, cookie_secret: bytes, tls: tuple[ServerTls | None, ...] = (), ticket_keys: bytes = b""
+) -> Settings:
     """What concerns clients, the same for every worker."""
     limits, timeouts = config.limits, config.timeouts
     return Settings(
@@ -138,6 +144,8 @@ def settings(config: model.Config, cookie_secret: bytes) -> Settings:
         trusted_proxies=tuple(str(network) for network in config.trusted_proxies),
         cookie_secret=cookie_secret,
         access_log=_access_log(config.access_log),
+        tls=tls,
+        ticket_keys=ticket_keys,
     )
 
 
@@ -154,6 +162,7 @@ def _version(live: Live, name: str, version: str, around: Surroundings) -> Versi
         ),
         max_connections=around.part(limits.max_connections),
         queue=around.part(limits.queue) if configured.timeouts.queue else 0,
+        tls=around.tls(name, version),
     )
 
 

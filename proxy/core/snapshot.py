@@ -44,6 +44,38 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate with its chain and its private key, both PEM; the key is never shown."""
+
+    chain: bytes
+    key: bytes = field(repr=False)
+    names: tuple[str, ...] = ()  # lower case: "shop.example.com", "*.example.com"
+    not_after: float = 0.0  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """TLS to clients of one listener. The first certificate serves every name that no other one has."""
+
+    certificates: tuple[Certificate, ...]
+    client_ca: bytes = b""  # PEM; empty: clients are not asked for a certificate
+    client_required: bool = True
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    ciphers: str = ""  # of TLS 1.2, as OpenSSL writes them; empty: modern ones
+    strict_sni: bool = False  # refuse names that no certificate has
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """TLS to the endpoints of one version."""
+
+    verify: bool = True
+    ca: bytes = b""  # PEM; empty: what the system trusts
+    server_name: str = ""  # empty: the host of the endpoint
+    certificate: Certificate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """One revision of a service. Limits are per endpoint, for one worker."""
 
@@ -52,6 +84,7 @@ class Version:
     endpoints: tuple[Endpoint, ...] = ()
     max_connections: int = 0
     queue: int = 64  # exchanges that wait
+    tls: ClientTls | None = None  # None: plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,3 +229,5 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()  # CIDR notation
     cookie_secret: bytes = b"\0" * 16
     access_log: AccessLog = field(default_factory=AccessLog)
+    tls: tuple[ServerTls | None, ...] = ()  # beside the listeners; None: plain
+    ticket_keys: bytes = field(default=b"", repr=False)  # 80 random bytes: sessions are resumed by any worker

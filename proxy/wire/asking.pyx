@@ -21,7 +21,7 @@ from proxy.wire.plane cimport Plane
 from proxy.wire.poller cimport is_quiet, iovec, monotonic
 from proxy.wire.request cimport ANSWERING, ASKING, ENDED, WAITING, Downstream, Request, part_of
 from proxy.wire.service cimport BY_FALLBACK, BY_FORCE, BY_HEADER, Decision, Service
-from proxy.wire.upstream cimport Endpoint
+from proxy.wire.upstream cimport BAD_CERTIFICATE, NO_TLS, Endpoint
 from proxy.wire.version cimport Version
 
 from proxy.core.faults import render, render_options
@@ -44,6 +44,8 @@ cdef int CONNECT_FAILED = int(Reason.CONNECT_FAILED)
 cdef int TOTAL_TIMEOUT = int(Reason.TOTAL_TIMEOUT)
 cdef int CLIENT_CLOSED = int(Reason.CLIENT_CLOSED)
 cdef int UPSTREAM_RESET = int(Reason.UPSTREAM_RESET)
+cdef int TLS_FAILED = int(Reason.TLS_FAILED)
+cdef int CERTIFICATE_INVALID = int(Reason.CERTIFICATE_INVALID)
 cdef int INTERNAL = int(Reason.INTERNAL)
 cdef int ECONNREFUSED = 111
 
@@ -53,6 +55,15 @@ for _reason in Reason:
 
 cdef enum:
     TOKENS_MOST = 100
+
+
+cdef int _reason_of(int error) noexcept:
+    """Why there is no connection to an endpoint."""
+    if error == ECONNREFUSED:
+        return CONNECT_REFUSED
+    if error == NO_TLS:
+        return TLS_FAILED
+    return CERTIFICATE_INVALID if error == BAD_CERTIFICATE else CONNECT_FAILED
 
 
 cdef class Asking(Request):
@@ -209,7 +220,7 @@ cdef class Asking(Request):
         self.refusals += 1
         if self.refusals < self.endpoint.address_count:
             return self._connect_afresh(monotonic())
-        return self.fail(CONNECT_REFUSED if error == ECONNREFUSED else CONNECT_FAILED, CONNECT_ERROR)
+        return self.fail(_reason_of(error), CONNECT_ERROR)
 
     cdef int upstream_connected(self) except -1:
         return self._send(monotonic())

@@ -30,11 +30,3 @@ cdef class Client(Downstream):
     cdef int _go_on(self) except -1
     cdef int _end(self, bint linger) except -1
     cdef Exchange _exchange(self)
-
-cdef class Listener(Socket):
-    cdef Plane plane
-    cdef readonly str name
-    cdef bint tls
-    cdef bytes busy
-    cdef int _accept(self) except -1
-    cdef int _admit(self, int fd, object peer) except -1

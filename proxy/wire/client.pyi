@@ -1,9 +1,3 @@
-from proxy.wire.plane import Plane
 from proxy.wire.poller import Socket
 
 class Client(Socket): ...
-
-class Listener(Socket):
-    name: str
-    def __init__(self, plane: Plane, fd: int, name: str, tls: bool = False) -> None: ...
-    def stop(self) -> None: ...

@@ -49,6 +49,8 @@ cdef struct WorkerBlock:
     uint64_t refused        # over the connection limits, or out of descriptors
     uint64_t log_dropped    # access log lines
     uint64_t tunnels
+    uint64_t tls_handshakes # of clients, done
+    uint64_t tls_failures   # handshakes of clients that did not come to an end
 
 cdef class Slab:
     cdef object _map

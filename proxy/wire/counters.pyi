@@ -32,6 +32,8 @@ class WorkerGauges(TypedDict):
     refused: int
     log_dropped: int
     tunnels: int
+    tls_handshakes: int
+    tls_failures: int
 
 def create(workers: int, versions: int = 4096, endpoints: int = 32768) -> int: ...
 

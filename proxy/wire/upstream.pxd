@@ -17,6 +17,11 @@ cdef enum UpstreamState:
     BUSY
     IDLE
 
+# What can go wrong with a connection beside an errno.
+cdef enum:
+    NO_TLS = 10001
+    BAD_CERTIFICATE = 10002
+
 cdef class Upstream(Socket):
     cdef Endpoint endpoint
     cdef Taker taker                 # None while idle
@@ -29,6 +34,7 @@ cdef class Upstream(Socket):
     cdef int hold(self, const unsigned char* rest, size_t size) except -1
     cdef void pause(self) noexcept
     cdef void resume(self) noexcept
+    cdef void remember(self) noexcept
 
 cdef class Endpoint:
     cdef readonly str address
@@ -44,6 +50,11 @@ cdef class Endpoint:
     cdef int address_next
     cdef int era                     # how often the addresses changed
     cdef readonly object sockets
+    cdef readonly object context     # ssl.SSLContext; None: it speaks plain HTTP
+    cdef readonly str server_name    # asked for and verified
+    cdef object secured              # makes a connection that speaks TLS
+    cdef object session              # to resume, as the last connection had it
+    cdef int64_t told                # ns; when its trouble with TLS was last logged
     cdef readonly bint up            # takes new requests, by its state and by having an address
     cdef readonly bint healthy       # by the active checks
     cdef int64_t warm_from           # ns; 0: warm
@@ -61,6 +72,7 @@ cdef class Endpoint:
     cdef void put(self, Upstream upstream) noexcept
     cdef void discard(self, Upstream upstream) noexcept
     cdef int left(self) except -1
+    cdef int tell(self, object error) except -1
     cdef void note(self, bint failed, int64_t now)
     cdef void settle(self, int64_t now)
     cdef void pardon(self)

@@ -22,7 +22,13 @@ from proxy.wire.poller cimport (
     EPOLLIN, EPOLLOUT, READ_SIZE, connect_to, fill_address, monotonic, socket_error,
 )
 
+import logging
 import socket as _socket
+
+log = logging.getLogger(__name__)
+
+cdef enum:
+    TELL_NS = 10000000000
 
 cdef dict FAMILIES = {"inet": _socket.AF_INET, "inet6": _socket.AF_INET6, "unix": _socket.AF_UNIX}
 
@@ -145,6 +151,9 @@ cdef class Upstream(Socket):
     cdef void resume(self) noexcept:
         self.want(self.interest | EPOLLIN)
 
+    cdef void remember(self) noexcept:
+        """It has served a request: what can make the next connection cheaper is kept."""
+
 
 cdef class Endpoint:
     """One address of a version, for as long as it exists: snapshots come and go, its connections stay."""
@@ -198,6 +207,24 @@ cdef class Endpoint:
         self.era += 1
         self.sockets = sockets
 
+    def secure(self, context, str server_name, secured) -> None:
+        """Speak TLS from now on, as this context says; None: do not. `secured(endpoint)` makes the connections."""
+        if context is not self.context or server_name != self.server_name:
+            self.close_idle()
+            self.era += 1
+            self.session = None
+        self.context = context
+        self.server_name = server_name
+        self.secured = secured
+
+    cdef int tell(self, object error) except -1:
+        """Log why no TLS came about, now and then: the client hears no more than that it did not."""
+        cdef int64_t now = monotonic()
+        if self.told == 0 or now - self.told > <int64_t> TELL_NS:
+            self.told = now
+            log.warning("endpoint %s: no TLS connection: %s", self.address, error or "it ended the handshake")
+        return 0
+
     def close_idle(self) -> None:
         while self.idle:
             self.discard(self.idle.pop())
@@ -225,7 +252,7 @@ cdef class Endpoint:
         fd = connect_to(&self.addresses[self.address_next], self.lengths[self.address_next])
         if fd < 0:
             return fd
-        upstream = Upstream.__new__(Upstream)
+        upstream = Upstream.__new__(Upstream) if self.context is None else <Upstream> self.secured(self)
         upstream.endpoint = self
         upstream.taker = taker
         upstream.state = CONNECTING
@@ -245,6 +272,8 @@ cdef class Endpoint:
         if not self.up or upstream.era != self.era or len(self.idle) >= policy.pool_idle:
             self.discard(upstream)
             return
+        if self.context is not None:
+            upstream.remember()
         upstream.taker = None
         upstream.state = IDLE
         upstream.quiet = True

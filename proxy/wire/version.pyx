@@ -18,6 +18,9 @@ from proxy.core.hashing cimport mix, siphash
 from proxy.wire.counters cimport Slab
 from proxy.wire.upstream cimport Endpoint, Policy
 
+from proxy.wire.contexts import client_context, host_of
+from proxy.wire.tls_upstream import secured
+
 cdef dict BALANCES = {"least-request": 0, "round-robin": 1, "hash": 2}
 
 cdef enum:
@@ -55,8 +58,10 @@ cdef class Version(Policy):
             self.eject_longest = <int64_t> (service.ejection.max_time * 1e9)
             self.eject_most = service.ejection.max_share
             self.panic = service.ejection.panic
+        context = client_context(spec.tls) if spec.tls is not None else None
         for endpoint in endpoints:
             endpoint.policy = self
+            endpoint.secure(context, spec.tls.server_name or host_of(endpoint.address) if spec.tls else "", secured)
             if service.ejection is None and endpoint.ejected_until:
                 endpoint.pardon()
         if self.balance == BY_HASH:

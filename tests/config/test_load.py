@@ -215,19 +215,6 @@ def test_an_admin_api_that_is_not_safe_is_refused(tmp_path: Path, admin: str, pr
     assert "5361" not in found
 
 
-def test_a_listener_with_tls_is_refused_whether_its_certificate_is_there_or_not(tmp_path: Path):
-    (tmp_path / "cert.pem").touch()
-    text = f"listen: [{{address: 127.0.0.1:8443, tls: {{cert: cert.pem, key: key.pem}}}}]\n{ONE}"
-    assert problems_of(text, folder=tmp_path) == [
-        "1:41: listen[0].tls: TLS is not served by this version; terminate it in front of the proxy and leave tls out",
-        f"1:63: listen[0].tls.key: cannot read '{tmp_path}/key.pem': No such file or directory",
-    ]
-    (tmp_path / "key.pem").touch()
-    assert problems_of(text, folder=tmp_path) == [
-        "1:41: listen[0].tls: TLS is not served by this version; terminate it in front of the proxy and leave tls out"
-    ]
-
-
 def test_anchors_and_merges_work_and_their_problems_point_at_the_anchor():
     text = (
         HEAD

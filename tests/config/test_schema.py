@@ -82,7 +82,7 @@ def test_what_does_not_load_is_not_valid(validator: jsonschema.Draft202012Valida
 
 def test_the_keys_of_a_place_are_found_through_maps_lists_and_unions():
     assert keys_at(("services", "shop", "health")) >= {"path", "tcp", "interval"}
-    assert keys_at(("services", "shop", "versions", "v1")) == {"endpoints", "max_connections", "queue"}
+    assert keys_at(("services", "shop", "versions", "v1")) == {"endpoints", "max_connections", "queue", "tls"}
     assert keys_at(("routes", 0, "match", "headers", "X")) == {"exact", "regex", "present"}
     assert keys_at(("rollouts", "shop")) >= {"steps", "keep_old", "max_unavailable", "from"}
     assert keys_at(("nowhere", 1)) == frozenset()

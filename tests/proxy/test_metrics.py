@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from proxy.core.histogram import LOWER
 from proxy.core.leasing import make_lease, run_out
 from proxy.core.live import Lease, Live, add_endpoint, remove_endpoint, set_endpoint_state
+from proxy.certificates import Material
 from proxy.core.outcome import Outcome, Reason
 from proxy.crew import WorkerState
 from proxy.metrics import FAMILIES, SerinusCollector
@@ -125,6 +126,7 @@ def fill(scraped: Scraped) -> None:
     supervisor.attempt("canary", Outcome.TIMEOUT)
     slab.end_request(scraped.canary, 504, Reason.RESPONSE_TIMEOUT, 1_000_000)
     supervisor.worker_states = [WorkerState(0, 1, "ready", 0, 0.0)]
+    supervisor.material = Material((ServerTls((Certificate(b"", b"", ("localhost",), 1.8e9),)),))
     scraped.observations.shares = {"shop": {"stable": 0.9, "canary": 0.1}}
 
 

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from proxy.certificates import Material
 from proxy.core.endpoints import EndpointTable
 from proxy.core.live import Live
 from proxy.core.outcome import Outcome
 from proxy.core.serving import EndpointHealth
 from proxy.core.slots import Slots
-from proxy.core.snapshot import SocketAddress
+from proxy.core.snapshot import ClientTls, SocketAddress
 from proxy.crew import WorkerState
 from proxy.leases import Leases
 from proxy.wire import counters
@@ -40,6 +41,7 @@ class FakeSupervisor:
         self.leases = Leases(self)
         self.worker_states: list[WorkerState] = []
         self.draining = False
+        self.material = Material()
         self.reloads = {"ok": 0, "failed": 0}
         self.last_reload_failed = False
         self.told: list[tuple[str, bool, str]] = []  # address, healthy, detail
@@ -60,6 +62,9 @@ class FakeSupervisor:
         assert if_match is None
         self.live = step(self.live)
         return self.live
+
+    def tls_of(self, service: str, version: str) -> ClientTls | None:
+        return self.material.upstream(service, version)
 
     def health_of(self, service: str, version: str, address: str) -> EndpointHealth:
         return self.known.of(service, version, address)

@@ -32,7 +32,10 @@ def service(ports: Sequence[Sequence[int]], weights: Sequence[float] | None = No
 
 
 class OneWorker:
-    """The worker, where it listens, and its counters. `also`: sockets that it listens on too; `errors`: its log."""
+    """The worker, where it listens, and its counters. `also`: sockets that it listens on too; `errors`: its log.
+
+    `settings.tls` is beside its own socket and then `also`.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class OneWorker:
     ) -> None:
         counters = create(1, 64, 256)
         self.slab = Slab(counters, 0)
+        self.settings = settings
         self._generation = snapshot.generation
         listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.address: Address = listening.getsockname()
@@ -51,7 +55,10 @@ class OneWorker:
         self._decoder = Decoder()
         self._seq = 0
         fds = tuple(sock.fileno() for sock in (listening, *also))
-        listeners = json.dumps([{"fd": fd, "name": "test", "tls": None} for fd in fds])
+        tls = [*settings.tls, *(None for _ in fds)]
+        listeners = json.dumps(
+            [{"fd": fd, "name": "test", "tls": i if tls[i] is not None else None} for i, fd in enumerate(fds)]
+        )
         self.program = subprocess.Popen(
             [
                 *(sys.executable, "-m", "proxy.worker", "--worker", "0", "--listeners", listeners),

@@ -15,8 +15,8 @@ import pytest
 
 from proxy.core.snapshot import Route, Settings, Snapshot
 from proxy.wire import asking
-from proxy.wire.client import Listener
 from proxy.wire.counters import Slab, create
+from proxy.wire.listener import Listener
 from proxy.wire.logline import JsonLines, attach
 from proxy.wire.plane import Plane
 from proxy.wire.poller import Poller

@@ -1,0 +1,10 @@
+from proxy.wire.plane cimport Plane
+from proxy.wire.poller cimport Socket
+
+cdef class Listener(Socket):
+    cdef Plane plane
+    cdef readonly str name
+    cdef public object context       # ssl.SSLContext or None
+    cdef bytes busy
+    cdef int _accept(self) except -1
+    cdef int _admit(self, int fd, object peer) except -1

@@ -1,0 +1,3 @@
+from proxy.wire.client import Client
+
+class TlsClient(Client): ...

@@ -1,0 +1,3 @@
+from proxy.wire.upstream import Upstream
+
+class TlsUpstream(Upstream): ...
