@@ -18,6 +18,7 @@ from proxy.core.leasing import make_lease, run_out
 from proxy.core.live import Lease, Live, add_endpoint, remove_endpoint, set_endpoint_state
 from proxy.certificates import Material
 from proxy.core.outcome import Outcome, Reason
+from proxy.core.snapshot import Certificate, ServerTls
 from proxy.crew import WorkerState
 from proxy.metrics import FAMILIES, SerinusCollector
 from tests.support.fake_supervisor import FakeSupervisor
