@@ -221,6 +221,7 @@ def _sticky(sticky: model.Sticky | None) -> Sticky | None:
         cookie=cookie.name,
         cookie_max_age=math.ceil(cookie.max_age),
         cookie_attributes=f"; Path=/; HttpOnly; SameSite={cookie.same_site}{secure}",
+        secure_over_tls=cookie.secure == "auto" and not secure,
     )
 
 

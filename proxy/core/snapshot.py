@@ -103,6 +103,7 @@ class Sticky:
     cookie: str = "serinus_uid"
     cookie_max_age: int = 30 * 86400
     cookie_attributes: str = "; Path=/; HttpOnly; SameSite=Lax"
+    secure_over_tls: bool = False  # add Secure for clients that speak TLS with us
 
 
 @dataclass(frozen=True, slots=True)

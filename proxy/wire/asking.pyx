@@ -131,7 +131,8 @@ cdef class Asking(Request):
             self.choice = decision.choice
         self.ring_key = decision.key
         if decision.mint and service.cookie_name is not None:
-            self.cookie_line = b"Set-Cookie: %s=%s%s" % (service.cookie_name, service.cookie(decision.minted), service.cookie_tail)
+            tail = service.cookie_tail_tls if self.client.origin.tls else service.cookie_tail
+            self.cookie_line = b"Set-Cookie: %s=%s%s" % (service.cookie_name, service.cookie(decision.minted), tail)
         return 0
 
     # Attempts

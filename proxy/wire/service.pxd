@@ -38,6 +38,7 @@ cdef class Service:
     cdef list balance_keys
     cdef bytes cookie_name
     cdef bytes cookie_tail   # the attributes, with CRLF
+    cdef bytes cookie_tail_tls       # the same for clients that speak TLS
     cdef int64_t connect
     cdef int64_t response
     cdef int64_t idle

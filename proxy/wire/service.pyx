@@ -74,6 +74,8 @@ cdef class Service:
             self.cookie_name = spec.sticky.cookie.encode()
             lifetime = f"; Max-Age={spec.sticky.cookie_max_age}" if spec.sticky.cookie_max_age else ""
             self.cookie_tail = f"{lifetime}{spec.sticky.cookie_attributes}\r\n".encode()
+            secure = "; Secure" if spec.sticky.secure_over_tls else ""
+            self.cookie_tail_tls = f"{lifetime}{spec.sticky.cookie_attributes}{secure}\r\n".encode()
         self.connect = _ns(spec.timeouts.connect)
         self.response = _ns(spec.timeouts.response)
         self.idle = _ns(spec.timeouts.idle)

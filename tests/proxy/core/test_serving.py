@@ -91,7 +91,7 @@ def test_timeouts_and_limits_are_those_of_the_service():
 def test_sticky_keys_and_the_own_cookie():
     sticky = {"key": ("header:X-User-Id", "cookie:Uid", "own-cookie", "ip")}
     keys = (KeySource("header", "x-user-id"), KeySource("cookie", "Uid"), KeySource("own-cookie"), KeySource("ip"))
-    assert served({"sticky": sticky}).sticky == Sticky(keys)
+    assert served({"sticky": sticky}).sticky == Sticky(keys, secure_over_tls=True)
     cookie = {"name": "k", "max_age": "off", "secure": True, "same_site": "Strict"}
     assert served({"sticky": {**sticky, "cookie": cookie}}).sticky == Sticky(
         keys, "k", 0, "; Path=/; HttpOnly; SameSite=Strict; Secure"

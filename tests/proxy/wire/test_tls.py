@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.core.snapshot import ServerTls
+from proxy.core.snapshot import KeySource, ServerTls, Sticky
 from proxy.wire.contexts import tickets_can_be_shared
-from tests.support.one_worker import OneWorker
+from tests.support.one_worker import OneWorker, one_worker, service
 from tests.support.peers import PATIENCE, Peer, Upstream
 from tests.support.tls_peers import (
     API,
@@ -143,6 +143,22 @@ class TestClients:
             while (seen := worker.slab.read_worker())["tls_handshakes"] + seen["tls_failures"] < 2:
                 pass
             assert (seen["tls_handshakes"], seen["tls_failures"]) == (1, 1)
+
+
+class TestCookies:
+    @pytest.mark.parametrize("secure", [True, False])
+    def test_the_cookie_of_a_user_is_for_tls_only_when_told_so(self, secure: bool):
+        upstream = Upstream()
+        sticky = Sticky((KeySource("own-cookie"),), secure_over_tls=secure)
+        with one_worker(service([[upstream.port]], sticky=sticky), **tls()) as worker:
+            client = connect(worker).send(ASK)
+            asked = upstream.asked()
+            asked.message()
+            asked.send(OK)
+            cookie = client.message().one(b"Set-Cookie")
+            assert cookie is not None
+            assert cookie.endswith(b"; Secure") is secure
+        upstream.close()
 
 
 class TestEnds:
