@@ -13,10 +13,10 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from proxy.certificates import Material
 from proxy.core.histogram import LOWER
 from proxy.core.leasing import make_lease, run_out
 from proxy.core.live import Lease, Live, add_endpoint, remove_endpoint, set_endpoint_state
-from proxy.certificates import Material
 from proxy.core.outcome import Outcome, Reason
 from proxy.core.snapshot import Certificate, ServerTls
 from proxy.crew import WorkerState
