@@ -106,6 +106,16 @@ class LatencyCheck(_Check):
     """The margin: up to this much slower is still good."""
 
 
+class ClientErrorsCheck(_Check):
+    """Compares the shares of answers with 4xx. Clients err too, so this holds by default, and does not roll back."""
+
+    kind: Literal["client_errors"] = "client_errors"
+    on_fail: FailAction | None = "hold"
+    """What follows when this check fails."""
+    worse_by: WorseBy = WorseBy(points=1.0)
+    """The margin."""
+
+
 class SignalCheck(_Check):
     """Fails when someone posts to /v1/signals of the controller."""
 
@@ -165,7 +175,8 @@ class ExecCheck(_Check):
 
 
 Check = Annotated[
-    ErrorRateCheck | LatencyCheck | SignalCheck | PrometheusCheck | HttpCheck | ExecCheck, Field(discriminator="kind")
+    ErrorRateCheck | LatencyCheck | ClientErrorsCheck | SignalCheck | PrometheusCheck | HttpCheck | ExecCheck,
+    Field(discriminator="kind"),
 ]
 BeforeCheck = Annotated[HttpCheck | ExecCheck, Field(discriminator="kind")]
 

@@ -161,7 +161,7 @@ class Breaker:
         of_workers = (slab.read_endpoint(slot)["outcomes"] for slab in self._supervisor.slabs)
         outcomes = [sum(column) for column in zip(*of_workers, strict=True)]
         failures = sum(outcomes[outcome] for outcome in _FAILURES)
-        return Counts(failures + outcomes[Outcome.OK], failures)
+        return Counts(failures + outcomes[Outcome.OK] + outcomes[Outcome.FOUR_XX], failures)
 
     def _is_usable(self, service: str, reference: str) -> bool:
         """Whether the reference could take over."""

@@ -188,6 +188,7 @@ def _second_stats(second: int, record: Second) -> dict[str, Any]:
         "done": record.done,
         "errors": record.failed,
         "aborted": record.aborted,
+        "client_errors": record.client_errors,
         "in_flight": record.in_flight,
         "bins": {str(index): count for index, count in record.bins.items()},
     }

@@ -1,4 +1,4 @@
-"""What the old version usually does: its error rate and its latencies, learnt from its own past.
+"""What the old version usually does: its error rates and its latencies, learnt from its own past.
 
 Owns the memory of it. Must not be taught while both versions fail, or a bucket before it was judged.
 
@@ -22,19 +22,25 @@ _HIGHEST: Final = 0.5
 class Baseline(Stateful):
     """The old version as it was until now."""
 
-    STATE = ("error_rate", "latencies", "total")
+    STATE = ("error_rate", "client_error_rate", "latencies", "total")
 
     def __init__(self) -> None:
         self.error_rate = _AT_FIRST
+        self.client_error_rate = _AT_FIRST
         self.latencies: dict[int, int] = {}
         self.total = 0  # of `latencies`
 
     def learn(self, bucket: Bucket) -> None:
         """Take a bucket of the old version."""
-        if bucket.requests:
-            share = min(bucket.requests / (_MEMORY + bucket.requests), 0.5)
-            rate = (1 - share) * self.error_rate + share * bucket.errors / bucket.requests
-            self.error_rate = min(max(rate, _LOWEST), _HIGHEST)
+        self.error_rate = _learnt(self.error_rate, bucket.requests, bucket.errors)
+        self.client_error_rate = _learnt(self.client_error_rate, bucket.requests, bucket.client_errors)
         for index, count in bucket.latencies.items():
             self.latencies[index] = self.latencies.get(index, 0) + count
             self.total += count
+
+
+def _learnt(rate: float, requests: int, events: int) -> float:
+    if not requests:
+        return rate
+    share = min(requests / (_MEMORY + requests), 0.5)
+    return min(max((1 - share) * rate + share * events / requests, _LOWEST), _HIGHEST)

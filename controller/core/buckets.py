@@ -47,6 +47,8 @@ class Bucket:
     """Still under way when the bucket was closed; they are in `requests` and in `latencies` too."""
     latencies: Mapping[int, int] = field(default_factory=dict)
     """How many requests fell into which bin."""
+    client_errors: int = 0
+    """Answered with 4xx; they are no errors, and in `latencies` too."""
 
     def __add__(self, other: Bucket) -> Bucket:
         return Bucket(
@@ -54,6 +56,7 @@ class Bucket:
             self.errors + other.errors,
             self.unanswered + other.unanswered,
             added(self.latencies, other.latencies),
+            self.client_errors + other.client_errors,
         )
 
 
@@ -114,4 +117,6 @@ class Binning:
         unanswered = second["in_flight"]
         if unanswered:
             latencies[self._top] = latencies.get(self._top, 0) + unanswered
-        return Bucket(second["requests"] - second["aborted"], second["errors"], unanswered, latencies)
+        return Bucket(
+            second["requests"] - second["aborted"], second["errors"], unanswered, latencies, second["client_errors"]
+        )

@@ -1,4 +1,4 @@
-"""The two comparisons of the new version with the old one: how often they fail, and how slow they are.
+"""The comparisons of the new version with the old one: how often they fail, are slow, and answer 4xx.
 
 Owns what belongs together of each: its evidence, its bound for the next step, its verdict. Must not know how evidence
 of several kinds adds up.
@@ -7,11 +7,12 @@ of several kinds adds up.
 2. While both versions fail, nothing counts for the next step.
 3. A request without an answer is no error for the evidence of harm, where latency is judged: there it is slow. For the
    next step it is as bad as one, on both sides.
+4. Answers of 4xx are judged apart, by evidence of their own that rolls back nothing: clients err too, and together.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from controller.core.baseline import Baseline
@@ -19,12 +20,19 @@ from controller.core.buckets import Bucket
 from controller.core.bursts import Bound
 from controller.core.caches import SMALL_SHARE
 from controller.core.errors import ErrorEvidence
-from controller.core.judgement import Standing, errors_so_far, failed_errors, failed_latency, latency_so_far
+from controller.core.judgement import (
+    Standing,
+    client_errors_found,
+    errors_so_far,
+    failed_errors,
+    failed_latency,
+    latency_so_far,
+)
 from controller.core.latency import LatencyEvidence
 from controller.core.plain import Stateful
 from controller.core.promotion import MAJORITY, ErrorBound, LatencyBound, is_small, limit_for, shift_asked
 from controller.core.slo import LimitEvidence
-from controller.core.terms import ErrorTerms, LatencyTerms
+from controller.core.terms import ClientErrorTerms, ErrorTerms, LatencyTerms
 from controller.core.verdict import Verdict
 from controller.core.warmup import ALLOWANCE, GROSS_GAPS, GROSS_PRIOR
 
@@ -144,3 +152,30 @@ class LatencyComparison(Stateful):
 
     def _bound(self, next_share: float) -> LatencyBound:
         return self._late if next_share > MAJORITY else self._early
+
+
+class ClientErrorComparison(Stateful):
+    """The share of 4xx of the new version against the old one's."""
+
+    STATE = ("_evidence",)
+
+    def __init__(self, terms: ClientErrorTerms, guard: Bound) -> None:
+        self.check = terms.check
+        self._evidence = ErrorEvidence(terms.ratio, terms.points, guard)
+
+    @property
+    def evidence(self) -> float:
+        """The evidence, which counts for this check alone."""
+        return self._evidence.value
+
+    def update(self, moment: Moment) -> None:
+        """Take a second."""
+        if not moment.is_warming:
+            old, new, usual = moment.old, moment.new, moment.baseline.client_error_rate
+            self._evidence.update(
+                moment.second, new.requests, new.client_errors, old.requests, old.client_errors, usual
+            )
+
+    def verdict(self, standing: Standing) -> Verdict:
+        """What is found."""
+        return client_errors_found(replace(standing, evidence=self.evidence), self.check)

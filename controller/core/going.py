@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from controller.core.beginning import why_not
 from controller.core.events import Event
+from controller.core.exposure import SPLIT
 from controller.core.situation import Reaction, Situation, checks_before, in_words, strictest
 from controller.core.strategy import Need
 from controller.core.verdict import Verdict
@@ -105,6 +106,8 @@ def _readiness(s: Situation, need: Need) -> tuple[Reaction, str]:
 
 def _reaction(s: Situation, verdict: Verdict, need: Need) -> Reaction:
     on = s.policy.on
+    if verdict.check == SPLIT:
+        return "extend"  # it says nothing of the version: it only has to be cleared up
     match verdict.value:
         case "ERROR":
             return "advance" if on.error == "advance" else "extend"  # `notice_errors` does what is stricter

@@ -3,8 +3,9 @@
 Owns the order in which the parts see a second, and how their evidence adds up. Must not know of steps beyond their
 shares, or of what follows from a verdict.
 
-1. Evidence of all kinds is averaged with fixed weights, E = sum of w_i E_i. However the kinds depend on each other, a
-   good version reaches 1/alpha with a probability of at most alpha, in the whole rollout and however often one looks.
+1. Evidence of all kinds that roll back is averaged with fixed weights, E = sum of w_i E_i. However the kinds depend on
+   each other, a good version reaches 1/alpha with a probability of at most alpha, in the whole rollout and at however
+   many looks. What only holds, the answers of 4xx and the share of the requests, has evidence of its own.
 2. Every part that bets sees a second before what it bets on learns from it.
 3. A check that has failed stays failed.
 4. Seconds come in order, each once, when their buckets are closed; one in which nothing arrived is two empty buckets.
@@ -21,8 +22,9 @@ from typing import Any, Final
 
 from controller.core.baseline import Baseline
 from controller.core.buckets import Bucket, bin_of
-from controller.core.bursts import Guard, bad_seconds_for, dispersion
-from controller.core.comparisons import COLD_ERRORS, ErrorComparison, LatencyComparison, Moment
+from controller.core.bursts import BAD_SECONDS_OF_A_FLAKY_VERSION, Guard, bad_seconds_for, dispersion
+from controller.core.comparisons import COLD_ERRORS, ClientErrorComparison, ErrorComparison, LatencyComparison, Moment
+from controller.core.exposure import Exposure
 from controller.core.gathering import Gathering
 from controller.core.judgement import Judgement, Standing, condemned
 from controller.core.outage import OutageWatch
@@ -39,8 +41,8 @@ class Judge(Stateful):
     """Judges one new version against an old one, on given terms."""
 
     STATE = (
-        *("_errors", "_latency", "_baseline", "_gathering", "_watch", "_warm_up", "_recent", "_old", "_new"),
-        *("_share", "_next_share", "_last"),
+        *("_errors", "_latency", "_client_errors", "_exposure", "_baseline", "_gathering", "_watch", "_warm_up"),
+        *("_recent", "_old", "_new", "_share", "_next_share", "_last"),
     )
 
     def __init__(self, terms: Terms, before: Iterable[tuple[int, Bucket]] = ()) -> None:
@@ -54,6 +56,9 @@ class Judge(Stateful):
         guard, cold_guard = (Guard(terms.alpha, bad_seconds, weight) for weight in (1.0, COLD_ERRORS))
         self._errors = ErrorComparison(terms.errors, guard, cold_guard) if terms.errors else None
         self._latency = LatencyComparison(terms.latency, bin_of(terms.patience), guard) if terms.latency else None
+        often = Guard(terms.alpha, BAD_SECONDS_OF_A_FLAKY_VERSION)  # one odd client comes with many requests
+        self._client_errors = ClientErrorComparison(terms.client_errors, often) if terms.client_errors else None
+        self._exposure = Exposure(terms.patience)
         self._baseline = Baseline()
         self._recent = RecentTraffic()
         for second, bucket in seconds:
@@ -78,6 +83,7 @@ class Judge(Stateful):
         if share > self._share and self._last is not None:
             self._watch.note_increase(self._last)
         self._share, self._next_share = share, next_share
+        self._exposure.begin_step(share)
         self._old, self._new = Tally(), Tally()
         for comparison in (self._errors, self._latency):
             if comparison:
@@ -97,7 +103,7 @@ class Judge(Stateful):
             raise ValueError(f"second {second} comes after second {self._last} was taken; take each once, in order")
         self._last = second
         old, new = _settled(old, self.terms), _settled(new, self.terms)
-        stands_still = self._watch.outage(second) is not None
+        stands_still = self._stands_still(second)
         self._warm_up.tick(second, has_requests=new.requests > 0, stands_still=stands_still)
         together = self._gathering.put(old, new)
         if together:
@@ -115,6 +121,7 @@ class Judge(Stateful):
         if self._watch.outage(second) is None:
             self._baseline.learn(old)
         self._recent.update(second, old.requests, new.requests)
+        self._exposure.update(second, old, new)
         self._old.update(old)
         self._new.update(new)
         return self._judgement(second)
@@ -136,11 +143,18 @@ class Judge(Stateful):
         judge._failed = {check: Verdict(**verdict) for check, verdict in plain["failed"].items()}
         return judge
 
+    def _stands_still(self, second: int) -> bool:
+        """Whether both versions fail. A new version that is the better one has to get on."""
+        outage = self._watch.outage(second)
+        return outage is not None and not outage.new_is_better
+
     def _compare(self, moment: Moment) -> None:
         if self._errors:
             self._errors.update(moment)
         if self._latency:
             self._latency.update(moment, self._next_share)
+        if self._client_errors:
+            self._client_errors.update(moment)
 
     def _judgement(self, second: int) -> Judgement:
         comparisons = [comparison for comparison in (self._errors, self._latency) if comparison]
@@ -152,11 +166,15 @@ class Judge(Stateful):
         verdicts = []
         for comparison in comparisons:
             check = comparison.check
-            verdict = self._failed.get(check) or comparison.verdict(standing, is_bad=check in bad)
-            if verdict.value == "FAIL":
-                self._failed[check] = verdict
-            verdicts.append(verdict)
+            verdicts.append(self._failed.get(check) or comparison.verdict(standing, is_bad=check in bad))
+        if self._client_errors:
+            verdicts.append(self._failed.get(self._client_errors.check) or self._client_errors.verdict(standing))
+        self._failed |= {verdict.check: verdict for verdict in verdicts if verdict.value == "FAIL"}
+        if mismatch := self._exposure.verdict:
+            verdicts.append(mismatch)
         alone = {comparison.check: comparison.evidence / comparison.weight for comparison in comparisons}
+        if self._client_errors:
+            alone[self._client_errors.check] = self._client_errors.evidence
         return Judgement(second, evidence, self._needed, tuple(verdicts), standing.outage, alone)
 
     def _standing(self, second: int, evidence: float) -> Standing:

@@ -70,7 +70,7 @@ class Judgement:
     outage: Outage | None
     """Both versions fail: promotion and clocks should stand still."""
     parts: Mapping[str, float] = field(default_factory=dict)
-    """The evidence of each check by itself; all together they give the mean of these, by their weights."""
+    """The evidence of each check by itself; those that roll back together give the mean of theirs, by their weights."""
 
     @property
     def odds(self) -> str:
@@ -121,6 +121,15 @@ def latency_so_far(standing: Standing, check: str, *, is_refuted: bool, is_small
     return standing.verdict(check, value, reason)
 
 
+def client_errors_found(standing: Standing, check: str) -> Verdict:
+    """Whether the new version finds fault with more requests than it may. `standing` has the evidence of that alone."""
+    sentence = _client_errors(standing)
+    if standing.evidence >= standing.needed:
+        return standing.verdict(check, "FAIL", f"{sentence}: {standing.odds}")
+    value, reason = _undecided(standing) or ("PASS", sentence)
+    return standing.verdict(check, value, reason)
+
+
 def _undecided(standing: Standing) -> tuple[Value, str] | None:
     outage = standing.outage
     if standing.silence:
@@ -159,8 +168,13 @@ def _failures(standing: Standing) -> str:
     return f"{_share(new)} failed{hung}, {_share(old)} of the old version"
 
 
-def _share(numbers: Mapping[str, Any]) -> str:
-    requests, errors = numbers["requests"], numbers["errors"]
+def _client_errors(standing: Standing) -> str:
+    new, old = (_share(numbers, "client_errors") for numbers in (standing.new, standing.old))
+    return f"{new} were answered with 4xx, {old} of the old version"
+
+
+def _share(numbers: Mapping[str, Any], what: str = "errors") -> str:
+    requests, errors = numbers["requests"], numbers[what]
     return f"{errors:,} of {requests:,} requests ({words.percent(errors / requests if requests else 0.0)})"
 
 

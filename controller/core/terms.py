@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from config.check import Check, ErrorRateCheck, LatencyCheck
+from config.check import Check, ClientErrorsCheck, ErrorRateCheck, LatencyCheck
 from controller.core.latency import shift_for
 from controller.core.warmup import WARM_UP
 
@@ -41,6 +41,15 @@ class LatencyTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientErrorTerms:
+    """Good is a share of 4xx of at most `ratio` times the old version's plus `points`."""
+
+    check: str = "client-errors"
+    ratio: float = 1.25
+    points: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What one rollout is judged by."""
 
@@ -53,16 +62,22 @@ class Terms:
     warm_up: int = WARM_UP
     """For how long new instances are forgiven what is no gross failure."""
 
+    client_errors: ClientErrorTerms | None = None
+
     @classmethod
     def of(cls, checks: Iterable[Check], alpha: float, warm_up: float = WARM_UP) -> Terms:
         """The terms of a rollout; of several checks of one kind, the first one counts. Whole seconds warm up."""
         errors = next((check for check in checks if isinstance(check, ErrorRateCheck)), None)
         latency = next((check for check in checks if isinstance(check, LatencyCheck)), None)
+        client = next((check for check in checks if isinstance(check, ClientErrorsCheck)), None)
         return cls(
             errors=ErrorTerms(errors.name, errors.worse_by.ratio, errors.worse_by.points / 100, errors.slo_max)
             if errors
             else None,
             latency=LatencyTerms(latency.name, shift_for(latency.slower_by)) if latency else None,
+            client_errors=ClientErrorTerms(client.name, client.worse_by.ratio, client.worse_by.points / 100)
+            if client
+            else None,
             alpha=alpha,
             warm_up=math.ceil(warm_up),
         )
@@ -79,10 +94,11 @@ class Terms:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Terms:
         """The terms that `to_plain` gave."""
-        errors, latency = plain["errors"], plain["latency"]
+        errors, latency, client_errors = plain["errors"], plain["latency"], plain["client_errors"]
         return cls(
             errors=ErrorTerms(**errors) if errors else None,
             latency=LatencyTerms(**latency) if latency else None,
+            client_errors=ClientErrorTerms(**client_errors) if client_errors else None,
             alpha=plain["alpha"],
             bad_seconds=plain["bad_seconds"],
             warm_up=plain["warm_up"],

@@ -49,12 +49,13 @@ class RecentTraffic(Stateful):
 class Tally(Stateful):
     """What became of the requests of one version over some seconds."""
 
-    STATE = ("requests", "errors", "unanswered", "_latencies")
+    STATE = ("requests", "errors", "unanswered", "client_errors", "_latencies")
 
     def __init__(self) -> None:
         self.requests = 0
         self.errors = 0
         self.unanswered = 0
+        self.client_errors = 0
         self._latencies: dict[int, int] = {}
 
     def update(self, bucket: Bucket) -> None:
@@ -62,13 +63,14 @@ class Tally(Stateful):
         self.requests += bucket.requests
         self.errors += bucket.errors
         self.unanswered += bucket.unanswered
+        self.client_errors += bucket.client_errors
         latencies = self._latencies
         for index, count in bucket.latencies.items():
             latencies[index] = latencies.get(index, 0) + count
 
     def bucket(self) -> Bucket:
         """All of it as one bucket."""
-        return Bucket(self.requests, self.errors, self.unanswered, self._latencies)
+        return Bucket(self.requests, self.errors, self.unanswered, self._latencies, self.client_errors)
 
     def numbers(self) -> dict[str, Any]:
         """All of it for a verdict, latencies in seconds."""
@@ -76,6 +78,7 @@ class Tally(Stateful):
             "requests": self.requests,
             "errors": self.errors,
             "unanswered": self.unanswered,
+            "client_errors": self.client_errors,
             "p50": quantile(self._latencies, 0.5),
             "p99": quantile(self._latencies, 0.99),
         }

@@ -266,6 +266,8 @@ class SecondView(Closed):
     done: int
     errors: int
     aborted: int
+    client_errors: int
+    """Answered with 4xx; they are no errors."""
     in_flight: int
     bins: dict[str, int]
     """How many were done without failing within each latency bin, by index into `bin_lower_bounds_seconds`."""

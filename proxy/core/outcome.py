@@ -25,11 +25,12 @@ class Outcome(IntEnum):
     PROTOCOL_ERROR = 5
     UNAVAILABLE = 6  # no usable endpoint, so its share went to the fallback
     ABORTED = 7  # the client went away first: nobody's failure
+    FOUR_XX = 8  # an answer that finds fault with the request: no failure, but worth watching
 
     @property
     def label(self) -> str:
         """The word in metrics and configurations."""
-        return "5xx" if self is Outcome.FIVE_XX else self.name.lower()
+        return {Outcome.FOUR_XX: "4xx", Outcome.FIVE_XX: "5xx"}.get(self) or self.name.lower()
 
     @property
     def is_failure(self) -> bool:

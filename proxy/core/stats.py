@@ -26,8 +26,9 @@ from proxy.core.histogram import added, quantile
 KEPT: Final = 900  # seconds
 SHARE_WINDOW: Final = 60  # seconds over which the actual split is taken
 
-#: What the counters give of one second: started, done, failed, aborted, latency bins of what is done and did not fail.
-Reading = tuple[int, int, int, int, Mapping[int, int]]
+#: What the counters give of one second: started, done, failed, aborted, client errors, latency bins of what is done and
+#: did not fail.
+Reading = tuple[int, int, int, int, int, Mapping[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +39,20 @@ class Second:
     done: int
     failed: int
     aborted: int
+    client_errors: int  # answers of 4xx, which are no failures
     packed: bytes  # index, count, index, count, ... as native 32-bit numbers
 
     @classmethod
     def of(cls, readings: Iterable[Reading]) -> Second:
         """The sum of what several workers counted."""
         rows = list(readings)
-        bins = added(row[4] for row in rows)
+        bins = added(row[5] for row in rows)
         return cls(
             started=sum(row[0] for row in rows),
             done=sum(row[1] for row in rows),
             failed=sum(row[2] for row in rows),
             aborted=sum(row[3] for row in rows),
+            client_errors=sum(row[4] for row in rows),
             packed=array("I", chain.from_iterable(sorted(bins.items()))).tobytes(),
         )
 

@@ -27,6 +27,7 @@ from proxy.wire.upstream cimport Upstream
 from proxy.core.outcome import Outcome, Reason
 
 cdef int OK = int(Outcome.OK)
+cdef int FOUR_XX = int(Outcome.FOUR_XX)
 cdef int FIVE_XX = int(Outcome.FIVE_XX)
 cdef int PROTOCOL_ERROR = int(Outcome.PROTOCOL_ERROR)
 cdef int HEAD_TOO_LARGE = int(Reason.HEAD_TOO_LARGE)
@@ -292,7 +293,7 @@ cdef class Answering(Asking):
             self.endpoint.put(upstream)
         else:
             self.endpoint.discard(upstream)
-        self._end_attempt(FIVE_XX if self.status >= 500 else OK, now)
+        self._end_attempt(OK if self.status < 400 else FOUR_XX if self.status < 500 else FIVE_XX, now)
         rest = not self.request_done
         return self.finish(not self.closing, rest, now)
 

@@ -17,6 +17,7 @@ cdef struct Second:
     uint32_t done
     uint32_t failed
     uint32_t aborted
+    uint32_t client_errors
     uint32_t bins[737]
 
 cdef struct VersionBlock:

@@ -21,13 +21,14 @@ from libc.string cimport memset
 
 from proxy.core.outcome import Outcome
 
-LAYOUT = 1
+LAYOUT = 2
 _PAGE = 4096
 _MAGIC = b"SERINUS\x00"
 
 cdef int FIRST_FAILURE = int(Outcome.FIVE_XX)
 cdef int LAST_FAILURE = int(Outcome.UNAVAILABLE)
 cdef int ABORTED = int(Outcome.ABORTED)
+cdef int FOUR_XX = int(Outcome.FOUR_XX)
 
 assert sizeof(Second) % 4 == 0 and BINS == 737
 
@@ -127,13 +128,13 @@ cdef class Slab:
         return in_flight, marks
 
     def read_second(self, int slot, uint64_t second):
-        """(started, done, failed, aborted, sparse bins of what did not fail) of one second, or None when there is nothing."""
+        """(started, done, failed, aborted, client errors, sparse bins of what did not fail) of a second, None for nothing."""
         self._check(slot, self.versions)
         cdef Second* b = &self.version(slot).seconds[second % SECONDS]
         cdef int i
         if b.second != second or not b.started:
             return None
-        return b.started, b.done, b.failed, b.aborted, {i: b.bins[i] for i in range(BINS) if b.bins[i]}
+        return b.started, b.done, b.failed, b.aborted, b.client_errors, {i: b.bins[i] for i in range(BINS) if b.bins[i]}
 
     def read_endpoint(self, int slot) -> dict:
         """The totals and gauges of one endpoint in this slab; `outcomes` is indexed by `Outcome`."""
@@ -230,6 +231,8 @@ cdef void attempt_ended(VersionBlock* version, EndpointBlock* endpoint, int outc
     bucket.bins[bin_of(now_ns - began_ns)] += 1
     if outcome == ABORTED:
         bucket.aborted += 1
+    elif outcome == FOUR_XX:
+        bucket.client_errors += 1
 
 
 cdef void request_ended(VersionBlock* version, int status, int reason, int64_t duration_ns) noexcept nogil:

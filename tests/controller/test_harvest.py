@@ -18,6 +18,7 @@ def second(t: int, requests: int = 4, in_flight: int = 0, errors: int = 0) -> di
         "done": done,
         "errors": errors,
         "aborted": 0,
+        "client_errors": 0,
         "in_flight": in_flight,
         "bins": {"1": done - errors} if done - errors else {},
     }

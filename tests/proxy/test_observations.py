@@ -79,7 +79,8 @@ def test_the_answer_has_every_version_and_the_bounds_of_the_bins(watched: Watche
     bounds = answer.pop("bin_lower_bounds_seconds")
     assert bounds == list(LOWER[:BINS])
     index = next(i for i in reversed(range(BINS)) if round(LOWER[i] / UNIT) <= 1_000_000 >> 10)
-    second = {"t": START, "requests": 2, "done": 2, "errors": 1, "aborted": 0, "in_flight": 0, "bins": {str(index): 1}}
+    numbers = {"requests": 2, "done": 2, "errors": 1, "aborted": 0, "client_errors": 0, "in_flight": 0}
+    second = {"t": START, **numbers, "bins": {str(index): 1}}
     assert answer == {
         "now": START,
         "clock": "monotonic",

@@ -75,7 +75,8 @@ class Traffic(FakeObservations):
                 requests = round(self.rate * share)
                 errors = round(requests * self.error_shares.get(version, 0.0))
                 bins = {"1": requests - errors}
-                numbers = {"requests": requests, "done": requests, "errors": errors, "aborted": 0, "in_flight": 0}
+                numbers = {"requests": requests, "done": requests, "errors": errors, "aborted": 0}
+                numbers |= {"client_errors": 0, "in_flight": 0}
                 seconds = self._history.setdefault(name, {}).setdefault(version, {})
                 if requests:
                     seconds[self.now] = {"t": self.now, **numbers, "bins": bins}

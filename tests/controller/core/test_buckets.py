@@ -27,12 +27,17 @@ fine_bins = st.dictionaries(st.integers(0, len(BOUNDS) - 1), st.integers(1, 50),
 counts = st.integers(0, 50)
 
 
+def told(requests: int, errors: int, aborted: int, in_flight: int) -> dict[str, int]:
+    numbers = {"requests": requests, "errors": errors, "aborted": aborted, "in_flight": in_flight}
+    return {**numbers, "client_errors": 0}
+
+
 @st.composite
 def seconds(draw):
     bins, errors, in_flight, aborted = draw(fine_bins), draw(counts), draw(counts), draw(counts)
     requests = sum(bins.values()) + errors + in_flight + aborted
     named = {str(index): count for index, count in bins.items()}
-    return {"requests": requests, "errors": errors, "aborted": aborted, "in_flight": in_flight, "bins": named}
+    return {**told(requests, errors, aborted, in_flight), "client_errors": draw(counts), "bins": named}
 
 
 def summed(first, second):
@@ -63,13 +68,13 @@ def test_every_request_that_did_not_fail_has_a_latency_of_patience_at_most(secon
 
 def test_a_bucket_counts_what_its_clients_waited_for():
     bins = {"0": 3, str(len(BOUNDS) - 1): 2}
-    second = {"requests": 10, "errors": 1, "aborted": 2, "in_flight": 2, "bins": bins}
-    assert BINNING.bucket(second) == Bucket(8, 1, 2, {LOWEST: 3, TOP: 4})
+    second = {**told(10, 1, 2, 2), "client_errors": 3, "bins": bins}
+    assert BINNING.bucket(second) == Bucket(8, 1, 2, {LOWEST: 3, TOP: 4}, client_errors=3)
 
 
 def test_a_bin_that_was_not_announced_is_refused():
     with pytest.raises(IndexError):
-        BINNING.bucket({"requests": 1, "errors": 0, "aborted": 0, "in_flight": 0, "bins": {str(len(BOUNDS)): 1}})
+        BINNING.bucket({**told(1, 0, 0, 0), "bins": {str(len(BOUNDS)): 1}})
 
 
 @given(st.floats(1e-5, 100.0))

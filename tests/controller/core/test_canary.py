@@ -243,6 +243,23 @@ def test_a_new_version_that_is_better_than_a_failing_old_one_is_not_held_back():
     world.until("promoted")
 
 
+@pytest.mark.parametrize("then", ["rollback", "advance", "hold"])
+def test_a_split_that_is_not_as_it_says_keeps_a_step_from_ending_and_does_nothing_else(then: str):
+    world = at_step(1, f"{SHORT}, on: {{inconclusive: {then}}}")
+    world.verdicts["split"] = "INCONCLUSIVE"
+    world.tick(times=100)
+    assert (world.rollout.phase, world.rollout.step, world.rollout.failed) == ("step", 1, ())
+    del world.verdicts["split"]
+    world.until("promoted")
+
+
+def test_too_many_answers_of_4xx_hold_and_do_not_roll_back():
+    world = at_step(1, f"{SHORT}, checks: [{{kind: error_rate}}, {{kind: client_errors}}]")
+    world.verdicts["client-errors"] = "FAIL"
+    world.tick()
+    assert (world.rollout.phase, world.rollout.failed) == ("holding", ("client-errors",))
+
+
 def test_a_failure_during_an_outage_still_rolls_back():
     world = at_step(1)
     world.outage = an_outage()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from controller.core.buckets import EMPTY, Bucket
 from controller.core.judge import Judge
 from controller.core.judgement import Judgement, condemned
-from controller.core.terms import ErrorTerms, LatencyTerms, Terms
+from controller.core.terms import ClientErrorTerms, ErrorTerms, LatencyTerms, Terms
 
 FAST = {-40: 10, -36: 60, -32: 25, -20: 5}
 SLOW = {index + 8: count for index, count in FAST.items()}
@@ -54,7 +55,36 @@ DOWN = (bucket(90, errors=45), bucket(10, errors=5))
 SILENT = (EMPTY, EMPTY)
 
 
+DENYING = (bucket(90), replace(bucket(10), client_errors=5))
+WATCHING = Terms(client_errors=ClientErrorTerms())
+
+
 class TestStories:
+    def test_answers_of_4xx_fail_a_check_of_their_own_and_are_no_evidence_for_a_rollback(self):
+        judgement = feed(judge(WATCHING), [DENYING] * 60)
+        (verdict,) = judgement.failed
+        assert verdict.check == "client-errors"
+        assert verdict.reason.startswith("170 of 340 requests (50%) were answered with 4xx, 0 of 3,060 requests (0%)")
+        assert judgement.evidence < 1 < judgement.needed < judgement.parts["client-errors"]
+        assert values(feed(judge(WATCHING), [GOOD] * 80))["client-errors"] == "PASS"
+
+    def test_clients_who_err_with_both_versions_alike_are_nobodys_fault(self):
+        both = (replace(bucket(90), client_errors=45), replace(bucket(10), client_errors=5))
+        assert values(feed(judge(WATCHING), [GOOD] * 40 + [both] * 100))["client-errors"] == "PASS"
+
+    def test_a_split_that_is_not_as_it_says_is_told_apart_from_what_the_checks_say(self):
+        judgement = feed(judge(), [(bucket(60), bucket(40))] * 80)
+        assert values(judgement) == {"error-rate": "PASS", "latency": "PASS", "split": "INCONCLUSIVE"}
+        assert not judgement.may_advance
+
+    def test_a_version_that_mends_an_outage_of_the_old_one_gets_on_although_nothing_was_known_before(self):
+        mending = judge()
+        feed(mending, [GOOD] * 31)
+        judgement = feed(mending, [(bucket(90, errors=45), bucket(10))] * 120)
+        assert judgement.outage
+        assert judgement.outage.new_is_better
+        assert judgement.may_advance
+
     def test_a_good_version_passes_once_it_is_warm_and_known(self):
         good = judge()
         assert values(feed(good, [GOOD] * 20)) == {"error-rate": "INCONCLUSIVE", "latency": "INCONCLUSIVE"}
@@ -196,7 +226,8 @@ latencies = st.dictionaries(st.integers(-60, 8), st.integers(1, 5), max_size=5)
 def buckets(draw):
     bins, errors, aborted = draw(latencies), draw(st.integers(0, 4)), draw(st.integers(0, 2))
     unanswered = bins.get(8, 0)
-    return Bucket(max(sum(bins.values()) + errors - aborted, errors), errors, unanswered, bins)
+    client_errors = draw(st.integers(0, max(sum(bins.values()) - aborted, 0)))
+    return Bucket(max(sum(bins.values()) + errors - aborted, errors), errors, unanswered, bins, client_errors)
 
 
 @st.composite
@@ -212,6 +243,7 @@ terms = st.builds(
     st.none() | st.builds(ErrorTerms, limit=st.sampled_from([0.05, 1.0])),
     st.none() | st.builds(LatencyTerms, shift=st.sampled_from([0, 2, 8])),
     st.sampled_from([0.001, 0.01, 0.2]),
+    client_errors=st.none() | st.just(ClientErrorTerms()),
 )
 
 

@@ -84,7 +84,16 @@ class FakeObservations:
 
     def stats(self, seconds: int, services: Collection[str] | None = None) -> dict[str, Any]:
         self.asked.append((seconds, services))
-        second = {"t": 7, "requests": 3, "done": 2, "errors": 1, "aborted": 0, "in_flight": 1, "bins": {"189": 2}}
+        second = {
+            "t": 7,
+            "requests": 3,
+            "done": 2,
+            "errors": 1,
+            "aborted": 0,
+            "client_errors": 0,
+            "in_flight": 1,
+            "bins": {"189": 2},
+        }
         version = {"seconds": [second], "in_flight": 1, "in_flight_older": 0}
         return {
             "now": 8,

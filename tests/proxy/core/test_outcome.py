@@ -9,12 +9,12 @@ from proxy.core.outcome import FAULTS, Outcome, Reason
 
 def test_outcomes_have_the_words_of_the_metrics():
     assert [outcome.label for outcome in Outcome] == [
-        *("ok", "5xx", "connect_error", "timeout", "reset", "protocol_error", "unavailable", "aborted")
+        *("ok", "5xx", "connect_error", "timeout", "reset", "protocol_error", "unavailable", "aborted", "4xx")
     ]
 
 
-def test_success_and_a_client_that_left_are_nobodys_failure():
-    assert [outcome for outcome in Outcome if not outcome.is_failure] == [Outcome.OK, Outcome.ABORTED]
+def test_answers_and_a_client_that_left_are_nobodys_failure():
+    assert [outcome for outcome in Outcome if not outcome.is_failure] == [Outcome.OK, Outcome.ABORTED, Outcome.FOUR_XX]
 
 
 @pytest.mark.parametrize("numbers", [Outcome, Reason])

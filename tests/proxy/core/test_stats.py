@@ -11,11 +11,11 @@ from proxy.core.stats import History, Rates, Second
 # No machine does more in a second.
 counts = st.integers(0, 2**28)
 bins = st.dictionaries(st.integers(0, BINS - 1), counts, max_size=8)
-readings = st.tuples(counts, counts, counts, counts, bins)
+readings = st.tuples(counts, counts, counts, counts, counts, bins)
 
 
 def second(started: int, done: int, failed: int = 0, aborted: int = 0, bins: dict[int, int] | None = None) -> Second:
-    return Second.of([(started, done, failed, aborted, bins or {})])
+    return Second.of([(started, done, failed, aborted, 0, bins or {})])
 
 
 @given(st.lists(readings, max_size=4))
@@ -25,13 +25,15 @@ def test_workers_just_add_up(workers: list[stats.Reading]):
     assert total.done == sum(worker[1] for worker in workers)
     assert total.failed == sum(worker[2] for worker in workers)
     assert total.aborted == sum(worker[3] for worker in workers)
-    assert total.bins == added(worker[4] for worker in workers)
+    assert total.client_errors == sum(worker[4] for worker in workers)
+    assert total.bins == added(worker[5] for worker in workers)
 
 
 @given(readings)
 def test_a_record_gives_back_what_it_was_made_of(reading: stats.Reading):
     record = Second.of([reading])
-    assert (record.started, record.done, record.failed, record.aborted, record.bins) == reading
+    whole = (record.started, record.done, record.failed, record.aborted, record.client_errors, record.bins)
+    assert whole == reading
 
 
 def test_a_record_is_small():

@@ -221,7 +221,7 @@ def test_a_final_answer_in_place_of_100_ends_both_connections(stage: Stage) -> N
     assert (answer.status, answer.one(b"Connection"), answer.body) == (403, b"close", b"no")
     assert client.rest() == b""
     assert side.end()
-    assert stage.counts() == Counts({403: 1}, {}, {"ok": 1})
+    assert stage.counts() == Counts({403: 1}, {}, {"4xx": 1})
 
 
 def test_http_1_0_expects_nothing(stage: Stage) -> None:

@@ -61,7 +61,7 @@ class TestAttempts:
     def test_an_attempt_counts_in_the_second_in_which_it_began(self, slab: Slab):
         attempt(slab, began=NOW + SECOND - 1, duration=3 * SECOND)
         began = NOW // SECOND
-        assert slab.read_second(1, began) == (1, 1, 0, 0, {histogram_bin(3 * SECOND): 1})
+        assert slab.read_second(1, began) == (1, 1, 0, 0, 0, {histogram_bin(3 * SECOND): 1})
         assert slab.read_second(1, began + 3) is None
 
     def test_an_attempt_is_in_flight_from_its_start_to_its_end(self, slab: Slab):
@@ -80,7 +80,9 @@ class TestAttempts:
         assert endpoint["outcomes"][: len(Outcome)] == [seen[outcome] for outcome in Outcome]
         bins = Counter(histogram_bin(duration) for outcome, duration in ends if not outcome.is_failure)
         failed = sum(outcome.is_failure for outcome, _ in ends)
-        expected = (len(ends), len(ends), failed, seen[Outcome.ABORTED], dict(bins)) if ends else None
+        expected = (
+            (len(ends), len(ends), failed, seen[Outcome.ABORTED], seen[Outcome.FOUR_XX], dict(bins)) if ends else None
+        )
         assert slab.read_second(1, NOW // SECOND) == expected
 
     def test_what_ends_after_its_second_left_the_ring_is_in_the_totals_alone(self, slab: Slab):
@@ -88,7 +90,7 @@ class TestAttempts:
         attempt(slab, began=NOW + 16 * SECOND)
         slab.end_attempt(1, 1, Outcome.TIMEOUT, NOW, NOW + 30 * SECOND)
         assert slab.read_second(1, NOW // SECOND) is None
-        assert slab.read_second(1, NOW // SECOND + 16) == (1, 1, 0, 0, {histogram_bin(1_000_000): 1})
+        assert slab.read_second(1, NOW // SECOND + 16) == (1, 1, 0, 0, 0, {histogram_bin(1_000_000): 1})
         assert slab.read_endpoint(1)["outcomes"][Outcome.TIMEOUT] == 1
 
     def test_sixteen_seconds_stay_open_beside_each_other(self, slab: Slab):
@@ -132,7 +134,7 @@ class TestBins:
         attempt(slab, duration=duration)
         second = slab.read_second(1, NOW // SECOND)
         assert second is not None
-        (index,) = second[4]
+        (index,) = second[5]
         # The bounds are whole multiples of the unit: compare in units, where nothing is rounded.
         units = max(0, duration) >> 10
         assert round(histogram.LOWER[index] / histogram.UNIT) <= units
@@ -184,8 +186,8 @@ class TestBurial:
         slab.start_attempt(1, 1, NOW + SECOND)
         slab.bury([1], [1])
         began = NOW // SECOND
-        assert slab.read_second(1, began) == (2, 2, 1, 1, {})
-        assert slab.read_second(1, began + 1) == (1, 1, 0, 1, {})
+        assert slab.read_second(1, began) == (2, 2, 1, 1, 0, {})
+        assert slab.read_second(1, began + 1) == (1, 1, 0, 1, 0, {})
         assert slab.read_version(1)["in_flight"] == 0
         endpoint = slab.read_endpoint(1)
         assert (endpoint["in_flight"], sum(endpoint["outcomes"])) == (0, 1)
