@@ -7,6 +7,7 @@ Must not read a file or check names against each other: that is `config.load`.
 Units: durations in seconds, sizes in bytes.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, get_args
 
@@ -39,7 +40,7 @@ from config.service import (
     StickyCookie,
     Version,
 )
-from config.texts import ListenOn, Name, Network
+from config.texts import ListenOn, Name, Network, matching, text_schema
 from config.tls import Certificate, Tls, UpstreamTls
 from config.units import shorten
 from config.values import NotEmpty, OneOrMore, OrOff, Table, Value
@@ -135,6 +136,12 @@ def _workers(value: object) -> int | Literal["auto"]:
     return value
 
 
+_HTTPS_PLACE: Final = re.compile(r"https(?::[1-9][0-9]{0,4})?")
+HttpsPlace = Annotated[
+    str,
+    PlainValidator(matching(_HTTPS_PLACE, "https or https:PORT")),
+    text_schema(f"^{_HTTPS_PLACE.pattern}$", "https, or https:PORT"),
+]
 Workers = Annotated[
     int | Literal["auto"],
     PlainValidator(_workers),
@@ -149,6 +156,14 @@ class Listener(Value):
     """host:port, [v6]:port, unix:/path or fd@N (a descriptor passed by systemd)."""
     tls: Tls | None = None
     """Speak TLS here, with these certificates; without it plain HTTP."""
+    redirect: HttpsPlace | None = None
+    """https, or https:PORT: serve nothing here but send everybody there (308)."""
+
+    @model_validator(mode="after")
+    def _redirects_from_http(self) -> Self:
+        if self.redirect is not None and self.tls is not None:
+            raise ValueError("redirect sends from http to https: leave out tls, or redirect")
+        return self
 
 
 class Limits(ServiceLimits):

@@ -35,9 +35,9 @@ def new_salts(config: Config) -> dict[str, bytes]:
     return {name: os.urandom(SALT_BYTES) for name in config.services}
 
 
-def _places(config: Config) -> list[tuple[object, bool]]:
-    """Where it listens, and whether it speaks TLS there: certificates may change while it runs."""
-    return [(listener.address, listener.tls is not None) for listener in config.listen]
+def _places(config: Config) -> list[tuple[object, bool, str | None]]:
+    """Where it listens and what it speaks there; certificates may change while it runs."""
+    return [(listener.address, listener.tls is not None, listener.redirect) for listener in config.listen]
 
 
 def needs_restart(at_start: Config, now: Config) -> list[str]:

@@ -364,5 +364,6 @@ class Supervisor:
             for listener in opened:
                 fd = listener.for_worker(index).fileno()
                 fds.append(fd)
-                listeners.append({"fd": fd, "name": listener.name, "tls": place if asked.tls is not None else None})
+                tls = place if asked.tls is not None else None
+                listeners.append({"fd": fd, "name": listener.name, "tls": tls, "redirect": asked.redirect})
         return fds, ["--listeners", json.dumps(listeners)]

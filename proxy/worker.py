@@ -139,7 +139,7 @@ class Worker:
     def _listen(self) -> None:
         self._is_ready = True
         self._listeners = [
-            Listener(self.plane, cast("int", spec["fd"]), str(spec["name"]), self._context(spec))
+            Listener(self.plane, cast("int", spec["fd"]), str(spec["name"]), self._context(spec), _https_of(spec))
             for spec in self._specs
         ]
         gc.collect()
@@ -212,6 +212,12 @@ class Worker:
         if self._channel is not None:
             self._channel.close()
         self._ended.set()
+
+
+def _https_of(spec: dict[str, object]) -> bytes | None:
+    """What follows the host where a listener sends everybody; None: it serves."""
+    place = spec.get("redirect")
+    return str(place).removeprefix("https").removesuffix(":443").encode() if place is not None else None
 
 
 def _descriptor_limit() -> int:

@@ -57,5 +57,11 @@ def render_options(request_id: str, *, close: bool) -> bytes:
     return _ended(["HTTP/1.1 204 No Content", "Server: serinus", ALLOW, f"X-Request-Id: {request_id}"], close=close)
 
 
+def render_redirect(place: str, request_id: str, *, close: bool) -> bytes:
+    """The response that the same is found at another place."""
+    lines = ["HTTP/1.1 308 Permanent Redirect", "Server: serinus", f"Location: {place}", "Content-Length: 0"]
+    return _ended([*lines, f"X-Request-Id: {request_id}"], close=close)
+
+
 def _ended(lines: list[str], *, close: bool) -> bytes:
     return "\r\n".join([*lines, "Connection: close" if close else "Connection: keep-alive", "", ""]).encode()

@@ -1,5 +1,6 @@
 from libc.stdint cimport int64_t
 
+from proxy.wire.http1 cimport Bytes
 from proxy.wire.request cimport Downstream, Request
 
 cdef class Asking(Request):
@@ -16,6 +17,7 @@ cdef class Asking(Request):
     cdef int _end_attempt(self, int outcome, int64_t now) except -1
     cdef int fail(self, int reason, int outcome) except -1
     cdef int _answer_options(self) except -1
+    cdef int _answer_redirect(self, Bytes p) except -1
     cdef str _id_text(self)
     cdef int _answer_alone(self, bytes text, int64_t now) except -1
     cdef int cut(self, int reason, int64_t now) except -1

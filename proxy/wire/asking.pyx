@@ -24,7 +24,7 @@ from proxy.wire.service cimport BY_FALLBACK, BY_FORCE, BY_HEADER, Decision, Serv
 from proxy.wire.upstream cimport BAD_CERTIFICATE, NO_TLS, Endpoint
 from proxy.wire.version cimport Version
 
-from proxy.core.faults import render, render_options
+from proxy.core.faults import render, render_options, render_redirect
 from proxy.core.outcome import FAULTS, Outcome, Reason
 from proxy.core.routing import normalise
 
@@ -68,6 +68,13 @@ cdef int _reason_of(int error) noexcept:
     return CERTIFICATE_INVALID if error == BAD_CERTIFICATE else CONNECT_FAILED
 
 
+cdef bytes _without_port(bytes authority):
+    """The host of an authority: "shop.example.com", "[::1]"."""
+    if authority.startswith(b"["):
+        return authority.partition(b"]")[0] + b"]"
+    return authority.partition(b":")[0]
+
+
 cdef class Asking(Request):
     cdef int refuse(self, Downstream client, int reason, int64_t now) except -1:
         """Answer a request whose head is not acceptable; its connection ends."""
@@ -85,15 +92,13 @@ cdef class Asking(Request):
         cdef bytes host
         if head.method == M_OPTIONS and (head.target_len == 0 or p[head.target] == 42):
             return self._answer_options()
+        if self.client.redirect is not None:
+            return self._answer_redirect(p)
         plane.view.p = p
         plane.view.head = head
         plane.view.trusted = self.client.origin.trusted
         if rule is None:
-            host = p[head.authority:head.authority + head.authority_len].lower()
-            if not host.startswith(b"["):
-                host = host.partition(b":")[0].removesuffix(b".")
-            else:
-                host = host.partition(b"]")[0] + b"]"
+            host = _without_port(p[head.authority:head.authority + head.authority_len].lower()).removesuffix(b".")
             path = p[head.target:head.target + head.path_len] if head.path_len else b"/"
             rule = plane.router.find(host, normalise(path), p[:head.method_len], plane.view)
             if rule is None:
@@ -339,6 +344,19 @@ cdef class Asking(Request):
         self.status = 204
         self.closing = self.closing or not self.keep_alive or not self.request_done
         return self._answer_alone(render_options(self._id_text(), close=self.closing), monotonic())
+
+    cdef int _answer_redirect(self, Bytes p) except -1:
+        """The same is at https; 308 keeps method and body (RFC 9110 section 15.4.9)."""
+        cdef Head* head = &self.plane.head
+        host = _without_port(p[head.authority:head.authority + head.authority_len])
+        target = p[head.target:head.target + head.target_len]
+        target = target if target.startswith(b"/") else b"/" + target  # of an absolute form without a path
+        if not host:
+            return self.answer_fault(BAD_REQUEST)
+        self.status = 308
+        self.closing = self.closing or not self.keep_alive or not self.request_done
+        place = b"https://" + host + self.client.redirect + target
+        return self._answer_alone(render_redirect(place.decode("ascii"), self._id_text(), close=self.closing), monotonic())
 
     cdef str _id_text(self):
         return self.request_id[:self.id_len].decode("ascii")

@@ -5,6 +5,7 @@ cdef class Listener(Socket):
     cdef Plane plane
     cdef readonly str name
     cdef public object context       # ssl.SSLContext or None
+    cdef bytes redirect              # what follows the host; None: requests are served
     cdef bytes busy
     cdef int _accept(self) except -1
     cdef int _admit(self, int fd, object peer) except -1

@@ -27,14 +27,15 @@ cdef enum:
 cdef class Listener(Socket):
     """A listening socket. It owns `fd`, the only copy in this process: while one is open, clients connect and wait.
 
-    `context` is the ssl.SSLContext of connections that begin from now on; None: they are plain. Raises OSError when the
-    socket cannot be watched.
+    `context` is the ssl.SSLContext of connections that begin from now on; None: they are plain. `redirect`: every request
+    is sent to https, on the port that this says (":8443", or empty). Raises OSError when the socket cannot be watched.
     """
 
-    def __init__(self, Plane plane, int fd, str name, context=None):
+    def __init__(self, Plane plane, int fd, str name, context=None, bytes redirect=None):
         self.plane = plane
         self.name = name
         self.context = context
+        self.redirect = redirect
         self.busy = render(Reason.TOO_MANY_CONNECTIONS, "", wants_json=False, head_only=False, close=True)
         os.set_blocking(fd, False)
         no_delay(fd)
@@ -79,6 +80,7 @@ cdef class Listener(Socket):
             client.origin.local_len = local_text(fd, client.origin.local)
             client.origin.trusted = self.plane.trusts(name)
             client.origin.tls = self.context is not None
+            client.redirect = self.redirect
             client.start(self.plane, fd)
         return ACCEPT_MOST
 

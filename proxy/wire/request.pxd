@@ -14,6 +14,7 @@ from proxy.wire.version cimport Version
 cdef class Downstream(Socket):
     cdef Origin origin
     cdef bytes peer
+    cdef bytes redirect              # everything is sent to https, on the port that this says; None: it is served
     cdef void pause(self) noexcept
     cdef void resume(self) noexcept
     cdef int exchange_ended(self, bint keep, bint linger) except -1

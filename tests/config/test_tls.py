@@ -82,6 +82,13 @@ def test_endpoints_whose_tls_cannot_be_spoken_are_refused(folder: Path, tls: str
     assert problem in found
 
 
+def test_a_listener_that_redirects_speaks_no_tls_itself(folder: Path):
+    tls = "tls: {cert: one.pem, key: one.key}"
+    text = f"listen: [{{address: 127.0.0.1:80, redirect: https, {tls}}}]\n{ONE}"
+    assert "redirect sends from http to https" in problems_of(text, folder=folder)[0]
+    assert "is not https or https:PORT" in problems_of(text.replace("https", "http"), folder=folder)[0]
+
+
 def test_the_key_is_in_no_message_and_in_no_listing(folder: Path):
     secret = (folder / "one.key").read_text().splitlines()[1]
     config = config_of(listening("{cert: one.pem, key: one.key}"), folder=folder)

@@ -43,6 +43,7 @@ class OneWorker:
         snapshot: Snapshot,
         also: Sequence[socket.socket] = (),
         errors: IO[str] | None = None,
+        redirect: str | None = None,
     ) -> None:
         counters = create(1, 64, 256)
         self.slab = Slab(counters, 0)
@@ -57,7 +58,10 @@ class OneWorker:
         fds = tuple(sock.fileno() for sock in (listening, *also))
         tls = [*settings.tls, *(None for _ in fds)]
         listeners = json.dumps(
-            [{"fd": fd, "name": "test", "tls": i if tls[i] is not None else None} for i, fd in enumerate(fds)]
+            [
+                {"fd": fd, "name": "test", "tls": i if tls[i] is not None else None, "redirect": redirect}
+                for i, fd in enumerate(fds)
+            ]
         )
         self.program = subprocess.Popen(
             [
@@ -110,12 +114,13 @@ def one_worker(
     routes: Sequence[Route] = (),
     also: Sequence[socket.socket] = (),
     errors: IO[str] | None = None,
+    redirect: str | None = None,
     **settings: Any,
 ) -> Iterator[OneWorker]:
     """A worker that serves these services; without routes everything goes to the first."""
     chosen = replace(Settings(drain_timeout=0.2), **settings)
     snapshot = Snapshot(1, services, tuple(routes) or (Route(services[0].name),))
-    worker = OneWorker(chosen, snapshot, also, errors)
+    worker = OneWorker(chosen, snapshot, also, errors, redirect)
     try:
         yield worker
     finally:
