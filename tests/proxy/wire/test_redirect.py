@@ -24,7 +24,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[tuple[OneWorker, bytes]]:
         (b"GET /a/b?c=%20d HTTP/1.1\r\nHost: shop.example.com\r\n", b"shop.example.com", b"/a/b?c=%20d"),
         (b"POST / HTTP/1.1\r\nHost: shop.example.com:8080\r\nContent-Length: 0\r\n", b"shop.example.com", b"/"),
         (b"GET / HTTP/1.1\r\nHost: [::1]:8080\r\n", b"[::1]", b"/"),
-        (b"GET http://Shop.example.com:8080?x HTTP/1.1\r\nHost: shop.example.com:8080\r\n", b"Shop.example.com", b"/?x"),
+        (b"GET http://Shop.example.com:80?x HTTP/1.1\r\nHost: shop.example.com:80\r\n", b"Shop.example.com", b"/?x"),
     ],
 )
 def test_the_same_is_found_at_https(place: tuple[OneWorker, bytes], asked: bytes, host: bytes, target: bytes):
