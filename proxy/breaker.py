@@ -26,8 +26,9 @@ from proxy.core.serving import EndpointHealth
 from proxy.core.slots import Slots
 from proxy.wire.counters import Slab
 
-#: Ten looks a second leave nine tenths of it to the change itself.
-PERIOD: Final = 0.1
+#: What fails between two looks, and until the change is made, reaches clients: at 25 requests a second that all fail,
+#: one or two. A look at a version that had no requests costs next to nothing.
+PERIOD: Final = 0.05
 RETRY_PAUSE: Final = 1.0  # after a refusal
 BY: Final = "breaker"
 
@@ -116,7 +117,7 @@ class Breaker:
         self._opening: dict[VersionName, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Look ten times a second. A change that takes its time holds up nobody but its own version."""
+        """Look twenty times a second. A change that takes its time holds up nobody but its own version."""
         try:
             while True:
                 self.look()

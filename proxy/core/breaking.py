@@ -3,7 +3,7 @@
 Owns the count of a version's last attempts and the decision. Must not read counters or change weights.
 
 An attempt that a client gave up says nothing and is not counted. Attempts come in samples, because counters are read
-ten times a second: within a sample, nobody knows which attempts failed. With that, for `window` and `fails`:
+twenty times a second: within a sample, nobody knows which attempts failed. With that, for `window` and `fails`:
 
 1. It trips when some of the newest samples together hold at most `window` attempts and at least `fails` failures: then
    at least `fails` of the last `window` attempts failed, for certain. So fewer than `window` attempts are enough.
