@@ -17,6 +17,7 @@ from controller.conductor import Conductor
 from controller.core.account import Account, Happening, Told, account_of
 from controller.core.book import Happened
 from controller.core.model import Rollout
+from controller.core.observed import Seen
 from controller.core.orders import Order, Verb
 from controller.core.situation import verdict_to_json
 from controller.core.strategy import strategy_of
@@ -241,7 +242,9 @@ def told_view(told: Told) -> models.DecisionView:
 def _decision_now(conductor: Conductor, rollout: Rollout) -> models.DecisionView:
     loop = conductor.loop_of(rollout.id)
     decision = loop.decision if loop is not None else None
-    verdicts = [*decision.seen.before, *decision.seen.verdicts] if decision is not None else []
+    # What is found out after the end decides nothing.
+    seen = decision.seen if decision is not None and not rollout.has_ended else Seen()
+    verdicts = [*seen.before, *seen.verdicts]
     return models.DecisionView(
         n=None,
         wall=conductor.tools.clock.wall(),

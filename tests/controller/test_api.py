@@ -225,6 +225,7 @@ async def test_the_report_says_what_why_says(api: Api):
     (body,) = root.iterfind("body")
     text = " ".join(" ".join(body.itertext()).split())
     assert why["outcome"].startswith("canary of shop was rolled back after ")
+    assert why["now"]["verdicts"] == [], "what comes after the end decides nothing"
     assert f"{why['outcome']}." in text
     for decision in why["decisions"]:
         assert decision["sentence"] in text
