@@ -74,11 +74,14 @@ def configuration() -> None:
 @json_option
 def check(path: str, as_json: bool) -> None:
     """Say whether a file can be used, or everything that is wrong with it."""
+    from config.notices import notices
+
     output = Output(as_json)
     with output.reporting():
         config = _load(path)
-        names = list(config.services)
-        output.show({"ok": True, "file": path, "services": names}, f"{path} is good: {', '.join(names)}")
+        names, told = list(config.services), list(notices(config))
+        shown = {"ok": True, "file": path, "services": names, "notices": told}
+        output.show(shown, "\n".join([f"{path} is good: {', '.join(names)}", *told]))
 
 
 @configuration.command()

@@ -14,6 +14,16 @@ Verb = Literal["promote", "pause", "resume", "abort", "retry"]
 ENDED: Final = frozenset({"promoted", "rolled_back"})
 
 
+class OrderedStatus(TypedDict):
+    """What a person has wanted of a rollout."""
+
+    event: str
+    by: str
+    actor: str
+    reason: str
+    at: float
+
+
 class RolloutStatus(TypedDict):
     """One rollout; `from` is a word of Python, so this one is written as a function call."""
 
@@ -34,6 +44,7 @@ class RolloutStatus(TypedDict):
     failed: list[str]
     why: str
     by: str
+    ordered: OrderedStatus | None
     waits: str
     sealed: bool
     at: float
@@ -58,6 +69,8 @@ class DecisionStatus(TypedDict):
     minor: bool
     sentence: str
     by: str
+    actor: str
+    reason: str
     verdicts: list[Verdict]
     generations: dict[str, int]
     acknowledged: float | None

@@ -77,9 +77,15 @@ class Refused(Fault):
 
 
 class Unauthorized(Refused):
-    """401 or 403: the token is missing or not the right one."""
+    """401: the token is missing or not the right one."""
 
     hint = "Set --token or SERINUS_TOKEN to its token (token or token_file of admin or controller in the file)."
+
+
+class Forbidden(Unauthorized):
+    """403: whoever has this token, or comes from there, may not do that."""
+
+    hint = "Another token may do it: --token or SERINUS_TOKEN."
 
 
 class NotFound(Refused):
@@ -107,7 +113,7 @@ class Invalid(Refused):
 _BY_STATUS: dict[int, type[Refused]] = {
     400: Invalid,
     401: Unauthorized,
-    403: Unauthorized,
+    403: Forbidden,
     404: NotFound,
     409: Conflict,
     412: Stale,

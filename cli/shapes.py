@@ -36,6 +36,7 @@ class LastChange(TypedDict):
     """Who changed a service last, why and when."""
 
     by: str
+    actor: str
     reason: str
     at: float
     generation: int

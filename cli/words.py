@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from cli.shapes import EndpointStatus, LastChange, ServiceStatus
+from config.who import Who
 
 UNKNOWN: Final = "-"
 
@@ -51,4 +52,5 @@ def change_in_words(change: LastChange) -> str:
     """`generation 13 by cli at 12:30:05: reason`."""
     when = f" at {datetime.fromtimestamp(change['at']):%Y-%m-%d %H:%M:%S}" if change["at"] else ""
     reason = f": {change['reason']}" if change["reason"] else ""
-    return f"generation {change['generation']} by {change['by']}{when}{reason}"
+    who = Who(change["by"], change["actor"])
+    return f"generation {change['generation']} by {who}{when}{reason}"

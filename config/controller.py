@@ -9,7 +9,7 @@ import re
 from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, SecretStr, WithJsonSchema, model_validator
 
 from config.address import TcpAddress
 from config.admin import Admin, Authorized
@@ -117,6 +117,17 @@ class Controller(Admin):
         return self
 
 
+def _token_to_lead_with(admin: Admin) -> SecretStr | None:
+    """The token for the controller where the file names none for it: one that may do everything. Raises ValueError."""
+    token = admin.token or next((token.token for token in admin.tokens if token.role == "admin"), None)
+    if token is None and admin.needs_token:
+        raise ValueError(
+            "no token of admin has the role admin, which the controller needs: "
+            "add one, or name the proxy and its token in controller.proxies"
+        )
+    return token
+
+
 def led_proxies(controller: Controller, admin: Admin) -> tuple[LedProxy, ...]:
     """The proxies that a controller leads: those that the file names, else the one that the file is for.
 
@@ -129,8 +140,9 @@ def led_proxies(controller: Controller, admin: Admin) -> tuple[LedProxy, ...]:
     if isinstance(address, TcpAddress):
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
         address = TcpAddress(host, address.port)
+    token = _token_to_lead_with(admin)
     try:
-        return (LedProxy.model_validate({"address": str(address), "token": admin.token}),)
+        return (LedProxy.model_validate({"address": str(address), "token": token}),)
     except ValueError as exc:
         raise ValueError(
             f"admin.address {admin.address} does not say where to call: name the proxy in controller.proxies"

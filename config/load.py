@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from config.admin import Authorized
+from config.admin import Admin, Authorized
 from config.environment import substitute
 from config.files import parse_token, read_secret
 from config.model import Config, Rollout, Route, Service, ServiceLimits, ServiceTimeouts
@@ -22,6 +22,7 @@ from config.yaml12 import MAX_BYTES, read
 
 T = TypeVar("T", ServiceTimeouts, ServiceLimits)
 A = TypeVar("A", bound=Authorized)
+P = TypeVar("P", bound=Admin)
 
 
 def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
@@ -100,8 +101,8 @@ def _completed(config: Config) -> Config:
     routes = (Route(service=next(iter(config.services))),) if has_default_route else config.routes
     changes["routes"] = with_previews(routes, config.rollouts)
     proxies = tuple(_with_token(proxy) for proxy in config.controller.proxies)
-    changes["admin"] = _with_token(config.admin)
-    changes["controller"] = _with_token(config.controller).model_copy(update={"proxies": proxies})
+    changes["admin"] = _with_tokens(config.admin)
+    changes["controller"] = _with_tokens(config.controller).model_copy(update={"proxies": proxies})
     return config.model_copy(update=changes)
 
 
@@ -117,6 +118,11 @@ def _with_token(part: A) -> A:
     if part.token_file is None:
         return part
     return part.model_copy(update={"token": parse_token(read_secret(part.token_file))})
+
+
+def _with_tokens(part: P) -> P:
+    """Return the part with all tokens that its files hold."""
+    return _with_token(part).model_copy(update={"tokens": tuple(map(_with_token, part.tokens))})
 
 
 def _with_globals(service: Service, config: Config) -> Service:

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal, Self, get_args
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from config.address import EndpointAddress, InheritedSocket, ListenAddress, TcpAddress, UnixAddress
-from config.admin import Admin
+from config.admin import Admin, NamedToken
 from config.controller import Controller, FreezeWindow, LedProxy, Notification
 from config.files import FilePath, LogOutput
 from config.keys import KeySource
@@ -68,6 +68,7 @@ __all__ = [
     "Listener",
     "Match",
     "Metrics",
+    "NamedToken",
     "Notification",
     "Pool",
     "Retries",

@@ -27,6 +27,7 @@ def check_references(tree: Mapping[str, object]) -> Complaints:
     """Yield a complaint for everything in the file that does not fit together."""
     services = _mapping(tree.get("services"))
     yield from _check_listeners(tree)
+    yield from _check_tokens(tree)
     for name, service in services.items():
         yield from _check_split(("services", name), _mapping(service))
         yield from _check_endpoints(("services", name, "versions"), _mapping(service))
@@ -46,6 +47,15 @@ def _check_listeners(tree: Mapping[str, object]) -> Complaints:
     places += [(("listen", index, "address"), address) for index, address in enumerate(listeners)]
     taken = [(path, address) for path, address in _parsed(places, parse_listen_address) if not _is_any_port(address)]
     yield from _check_unique(taken, "{} is listened on already")
+
+
+def _check_tokens(tree: Mapping[str, object]) -> Complaints:
+    for section in ("admin", "controller"):
+        tokens = [_mapping(token).get("name") for token in _list(_mapping(tree.get(section)).get("tokens"))]
+        places = [((section, "tokens", index, "name"), name) for index, name in enumerate(tokens) if name]
+        named = [(path, name) for path, name in places if isinstance(name, str)]
+        folded = [(path, name.casefold()) for path, name in named]
+        yield from _check_unique(folded, "another token is called {} already; a name tells who it was")
 
 
 def _check_split(path: Path, service: Mapping[str, Any]) -> Complaints:

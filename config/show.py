@@ -50,6 +50,11 @@ def render(config: Config) -> str:
     return to_yaml(plain(config))
 
 
+def token_variable(name: str) -> str:
+    """What stands for the token of this name: `${SERINUS_TOKEN_CI}`."""
+    return f"${{SERINUS_TOKEN_{re.sub('[^A-Za-z0-9]', '_', name).upper()}}}"
+
+
 def to_yaml(value: object) -> str:
     """Return plain values as YAML 1.2 text."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH)
@@ -63,7 +68,10 @@ def _presentable(value: object) -> object:
             return escape(value)
         case dict():
             hidden = {"token"} if value.get("token_file") else set()
-            return {key: _presentable(item) for key, item in value.items() if item is not None and key not in hidden}
+            shown = {key: _presentable(item) for key, item in value.items() if item is not None and key not in hidden}
+            if {"name", "role", "token"} <= shown.keys():
+                shown["token"] = token_variable(value["name"])
+            return shown
         case list() | tuple():
             return [_presentable(item) for item in value]
         case _:

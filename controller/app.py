@@ -29,6 +29,7 @@ from config.address import InheritedSocket, ListenAddress, UnixAddress
 from config.controller import led_proxies
 from config.load import load
 from config.model import Config
+from config.notices import notices
 from config.problems import ConfigError, Problem
 from controller.api.app import create_app
 from controller.clock import Clock
@@ -162,6 +163,8 @@ def _name(address: ListenAddress, place: object) -> str:
 def _tell_beginning(conductor: Conductor, places: list[str]) -> None:
     for place in places:
         _log.info("controller API on %s", place)
+    for notice in notices(conductor.config):
+        _log.warning("%s", notice)
     for rollout in conductor.book.rollouts.values():
         if not rollout.has_ended:
             _log.info("%s goes on: it is %s", rollout.id, rollout.place)
@@ -197,9 +200,11 @@ def _reload(conductor: Conductor, path: Path) -> None:
     for field in ("address", "proxies", "interval", "notify"):
         if getattr(old, field) != getattr(new, field):
             _log.warning("controller.%s has changed: restart the controller", field)
-    if new.token is None and not old.address.is_local:
+    if not (new.needs_token or old.address.is_local):
         _log.error("the file was not taken: others can reach %s, so a token is needed", old.address)
         return
+    for notice in notices(config):
+        _log.warning("%s", notice)
     served = new.model_copy(update={"address": old.address})
     conductor.config = config.model_copy(update={"controller": served})
     _log.info("the file was read again: rollouts that are started from now on are as it says")

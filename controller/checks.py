@@ -20,6 +20,7 @@ from typing import Any, Final
 import aiohttp
 
 from config.check import Check, Comparison, ExecCheck, HttpCheck, PrometheusCheck, SignalCheck
+from config.who import Who
 from controller.core.book import SignalRaised
 from controller.core.model import Policy, Rollout
 from controller.core.observed import SIGNAL
@@ -180,4 +181,4 @@ def _signal(name: str, signal: SignalRaised | None) -> Verdict:
     if signal is None:
         return Verdict(name, "PASS", "nobody complains")
     message = f": {signal.message}" if signal.message else ""
-    return Verdict(name, "FAIL", f"{signal.by} says that something is wrong{message}")
+    return Verdict(name, "FAIL", f"{Who(signal.by, signal.actor)} says that something is wrong{message}")

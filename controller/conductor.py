@@ -153,7 +153,7 @@ class Conductor:
         return found
 
     async def start(
-        self, service: str, changes: Mapping[str, Any], *, by: str, reason: str, if_running: IfRunning
+        self, service: str, changes: Mapping[str, Any], *, by: str, reason: str, if_running: IfRunning, actor: str = ""
     ) -> Rollout:
         """Create a rollout as the file says, with some fields of it changed.
 
@@ -162,12 +162,13 @@ class Conductor:
         """
         policy = self._policy(service, changes)
         now = self.tools.clock.now()
-        entries = start(self.book, service, policy, by=by, reason=reason, if_running=if_running, now=now)
+        more: dict[str, Any] = {"by": by, "actor": actor, "reason": reason, "if_running": if_running}
+        entries = start(self.book, service, policy, now=now, **more)
         if self.book.acting(service) is None:
             await self._check_beginning(create(entries[-1].rollout, entries[-1].event))
             # Somebody may have started another one while the proxies were asked.
             now = self.tools.clock.now()
-            entries = start(self.book, service, policy, by=by, reason=reason, if_running=if_running, now=now)
+            entries = start(self.book, service, policy, now=now, **more)
         self._record_order(entries)
         for entry in entries:
             self._follow(entry.rollout)
@@ -182,12 +183,14 @@ class Conductor:
         entries: list[Entry] = [Happened(identity, event)]
         if order.verb in ("resume", "promote") and self.book.bad_signals(rollout, now):
             # Whoever goes on has heard them.
-            entries.insert(0, SignalCleared(rollout.service, "", order.by, now))
+            entries.insert(0, SignalCleared(rollout.service, "", order.by, now, order.actor))
         self._record_order(entries)
         self._follow(identity)
         return self.rollout(identity)
 
-    def signal(self, service: str, check: str, *, bad: bool, by: str, message: str, seconds: float | None) -> None:
+    def signal(
+        self, service: str, check: str, *, bad: bool, by: str, message: str, seconds: float | None, actor: str = ""
+    ) -> None:
         """Take a signal from outside. Raises NotFound, Impossible, Unready."""
         policy = self._policy(service, {})
         known = [each.name for each in policy.checks if each.kind == "signal"]
@@ -197,13 +200,13 @@ class Conductor:
             raise Impossible("Nobody would hear the signal", (problem,))
         now = self.tools.clock.now()
         until = now + seconds if seconds is not None else None
-        raised = SignalRaised(service, check, by, message, now, until)
-        self._record_order([raised if bad else SignalCleared(service, check, by, now)])
+        raised = SignalRaised(service, check, by, message, now, until, actor)
+        self._record_order([raised if bad else SignalCleared(service, check, by, now, actor)])
         self._wake()
 
-    def stop_line(self, *, stopped: bool, by: str, reason: str) -> None:
+    def stop_line(self, *, stopped: bool, by: str, reason: str, actor: str = "") -> None:
         """Keep everything from moving forward, or let it go on. Raises Unready."""
-        self._record_order([LineChanged(stopped, by, reason, self.tools.clock.now())])
+        self._record_order([LineChanged(stopped, by, reason, self.tools.clock.now(), actor)])
         self._wake()
 
     def _policy(self, service: str, changes: Mapping[str, Any]) -> Policy:

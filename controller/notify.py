@@ -21,8 +21,9 @@ from typing import Any, Final
 import aiohttp
 
 from config.controller import Notification
+from config.who import Who
 from controller.core.book import Happened, LineChanged, SignalRaised
-from controller.core.events import Kind
+from controller.core.events import Event, Kind
 from controller.journal import Journal, Record
 
 _FILE: Final = "notified.json"
@@ -56,18 +57,24 @@ def message(record: Record, format: str) -> dict[str, Any] | None:
     """What a record is told as, None when it is not worth a message."""
     match record.entry:
         case Happened(rollout=rollout, event=event) if event.kind in _WORDS:
-            fields: dict[str, Any] = {"rollout": rollout, "event": event.kind, "why": event.why, "by": event.by}
+            fields: dict[str, Any] = {"rollout": rollout, "event": event.kind, "why": event.why, **_said(event)}
             text = f"Rollout {rollout} {_WORDS[event.kind]}" + (f": {event.why}" if event.why else "")
             fields["verdicts"] = [dict(verdict) for verdict in event.evidence]
-        case LineChanged(stopped=stopped, by=by, reason=reason):
-            fields = {"event": "line_stopped" if stopped else "line_released", "why": reason, "by": by}
-            text = f"The line is {'stopped' if stopped else 'released'} by {by}" + (f": {reason}" if reason else "")
-        case SignalRaised(service=service, by=by, message=words):
-            fields = {"event": "signal", "service": service, "why": words, "by": by}
-            text = f"{by} says that something is wrong with {service}" + (f": {words}" if words else "")
+        case LineChanged(stopped=stopped, by=by, actor=actor, reason=reason):
+            fields = {"event": "line_stopped" if stopped else "line_released", "why": reason, "by": by, "actor": actor}
+            text = f"The line is {'stopped' if stopped else 'released'} by {Who(by, actor)}" + (
+                f": {reason}" if reason else ""
+            )
+        case SignalRaised(service=service, by=by, actor=actor, message=words):
+            fields = {"event": "signal", "service": service, "why": words, "by": by, "actor": actor}
+            text = f"{Who(by, actor)} says that something is wrong with {service}" + (f": {words}" if words else "")
         case _:
             return None
     return {"text": text} if format == "slack" else {"id": record.n, "at": record.wall, "text": text, **fields}
+
+
+def _said(event: Event) -> dict[str, str]:
+    return {"by": event.by, "actor": event.actor, "reason": event.reason}
 
 
 class Notifier:

@@ -186,6 +186,7 @@ def _seen(content: Mapping[str, Any]) -> SeenService:
         changed_by=change["by"],
         change_reason=change["reason"],
         lease=_seen_lease(content["lease"]) if content["lease"] is not None else None,
+        changed_for=change["actor"],
     )
 
 

@@ -27,6 +27,7 @@ from prometheus_client import CollectorRegistry
 
 from config.load import load
 from config.model import Config
+from config.notices import notices
 from config.problems import ConfigError
 from proxy.admin.app import create_app
 from proxy.breaker import Breaker
@@ -144,7 +145,7 @@ def _tell_beginning(supervisor: Supervisor, admin: list[OpenListener]) -> None:
         _log.info("listening on %s", listener.name)
     for listener in admin:
         _log.info("admin API on %s", listener.name)
-    for sentence in supervisor.dropped:
+    for sentence in (*notices(live.config), *supervisor.dropped):
         _log.warning("%s", sentence)
     for different in difference(live):
         _log.info("%s", describe(different))

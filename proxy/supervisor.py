@@ -27,6 +27,7 @@ from typing import Any, Final, Literal
 
 from config.load import load
 from config.model import Config, Listener
+from config.notices import notices as config_notices
 from config.problems import ConfigError
 from config.problems import Problem as ConfigProblem
 from proxy.certificates import Material, listeners_of, read_material
@@ -180,8 +181,10 @@ class Supervisor:
 
         return await self._one_at_a_time(attempt)
 
-    async def reload(self) -> list[str]:
-        """Read the file again; returns a sentence for each part of it that needs a restart.
+    async def reload(self, *, actor: str = "", reason: str = "") -> list[str]:
+        """Read the file again; returns a sentence for each part of it that needs a restart or should be different.
+
+        `actor` and `reason` are who wants it and why, where that is known.
 
         Raises:
             ConfigError: it cannot be used, and nothing has changed.
@@ -194,7 +197,7 @@ class Supervisor:
                 _log.warning("%s", sentence)
             listeners = listeners_of(self._at_start.listen, config)
             material = await asyncio.to_thread(self._read_material, listeners, config, self.material)
-            change = Change("reload", str(self._config_path), time.time())
+            change = Change("reload", reason or str(self._config_path), time.time(), actor=actor)
             return await self._commit(reconfigure(self.live, config, change, new_salts(config)), material)
 
         try:
@@ -203,7 +206,7 @@ class Supervisor:
             self._count_reload("failed")
             raise
         self._count_reload("ok")
-        notices = needs_restart(self._at_start, live.config)
+        notices = [*needs_restart(self._at_start, live.config), *config_notices(live.config)]
         self.events.publish("reload", generation=live.generation, notices=notices)
         return notices
 

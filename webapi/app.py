@@ -17,7 +17,7 @@ from config.admin import Admin
 from config.problems import Problem
 from webapi.asking import read_body, read_query
 from webapi.call import EVENT_STREAM, Call
-from webapi.gate import Gate
+from webapi.gate import Gate, check_role
 from webapi.problem import Denied, answer_expect, problems_answered
 
 A_co = TypeVar("A_co", covariant=True)
@@ -89,7 +89,9 @@ def _as_view(call: Call[Any], ask: Ask[Any], max_body: int) -> Handler:
     view: Callable[[Any], Awaitable[web.StreamResponse]] = call.view
 
     async def serve(request: web.Request) -> web.StreamResponse:
+        check_role(request, call.name, call.needed)
         query = read_query(request, call.query)
+        check_role(request, call.name, call.needed_with(query))
         body, problems = await read_body(request, call.body, max_body)
         return await view(ask(request, query, body, problems))
 

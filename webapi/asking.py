@@ -20,8 +20,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from config.problems import Problem, nearest
+from config.who import Who
 from webapi.call import JSON
 from webapi.problem import Denied, too_large
+from webapi.roles import CALLER
 from webapi.shapes import Closed, Nothing, is_one_line
 
 M = TypeVar("M", bound=Closed)
@@ -84,13 +86,23 @@ def read_query(request: web.Request, model: type[M]) -> M:
     return query
 
 
-def read_actor(request: web.Request, unknown: str) -> str:
-    """Who asks for a change, `unknown` when nobody says. Raises Denied (422)."""
-    actor = request.headers.get("X-Serinus-Actor", unknown)
-    if not (0 < len(actor) <= MAX_ACTOR and is_one_line(actor)):
-        message = f"must be 1 to {MAX_ACTOR} characters, none of them a control character"
-        raise Denied(422, "The actor cannot be used", (Problem("X-Serinus-Actor", message),))
-    return actor
+def read_who(request: web.Request, unknown: str) -> Who:
+    """Who asks for a change: the owner of the token, and what they say of themselves; without a name that is known for
+    sure, what they say, or `unknown`.
+
+    Raises:
+        Denied: 422 for what nobody can be called, or is not theirs to say.
+    """
+    caller, said = request[CALLER], request.headers.get("X-Serinus-Actor")
+    if said is not None and not (0 < len(said) <= MAX_ACTOR and is_one_line(said)):
+        raise _not_an_actor(f"must be 1 to {MAX_ACTOR} characters, none of them a control character")
+    if said is not None and said.casefold() in caller.taken and said != caller.name:
+        raise _not_an_actor(f"{said!r} is the name of somebody else; without the header it is known who asks")
+    return Who(caller.name, said or "") if caller.name else Who(said or unknown)
+
+
+def _not_an_actor(message: str) -> Denied:
+    return Denied(422, "The actor cannot be used", (Problem("X-Serinus-Actor", message),))
 
 
 def _parsed(content: bytes) -> object:

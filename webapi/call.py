@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
 
+from config.admin import ROLES, Role
 from webapi.shapes import Closed, Nothing
 
 A = TypeVar("A")
@@ -43,11 +44,23 @@ class Call(Generic[A]):
     has_tag: bool = False  # answers with an ETag
     is_revalidated: bool = False  # heeds If-None-Match
     is_open: bool = False  # needs no token
+    role: Role | None = None  # of whoever may ask; a GET that says nothing is for everybody
+    roles_of_options: Mapping[str, Role] = field(default_factory=dict)  # what a true option of the query needs more
 
     @property
     def changes(self) -> bool:
         """Whether it may change something; a GET never does."""
         return self.method != "GET"
+
+    @property
+    def needed(self) -> Role:
+        """The role that a caller needs: nothing is changed by mistake because a row says nothing."""
+        return self.role or ("admin" if self.changes else "read")
+
+    def needed_with(self, query: Closed) -> Role:
+        """The role that a caller needs with the options that it has set."""
+        options = [role for option, role in self.roles_of_options.items() if getattr(query, option)]
+        return max([self.needed, *options], key=ROLES.index)
 
     @property
     def name(self) -> str:

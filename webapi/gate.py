@@ -2,7 +2,7 @@
 
 Owns the decision. Must not know what is asked, except whether the call is open to everybody.
 
-1. Only digests are compared, in constant time; a token never stands in a log or an answer.
+1. Only digests are compared, each with all tokens and in constant time; a token never stands in a log or an answer.
 2. After ten wrong tokens from one address within ten seconds, further ones get 429. Ten *different* ones are somebody
    guessing: then the right one gets 429 as well, or a guess would still tell. A program that repeats an old token locks
    nobody out of the same address.
@@ -13,21 +13,20 @@ Owns the decision. Must not know what is asked, except whether the call is open 
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import math
 import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from config.address import ListenAddress, TcpAddress
-from config.admin import Admin
+from config.admin import Admin, Role
 from webapi.problem import Denied, escaped, log
+from webapi.roles import CALLER, NOBODY, Caller, caller_with, digest_of, local_caller
 
 WRONG_TOKENS: Final = 10
 WINDOW_SECONDS: Final = 10.0
@@ -84,42 +83,44 @@ class WrongTokens:
 
 
 class Gate:
-    """Lets a request in or raises Denied (401, 403, 429)."""
+    """Lets a request in and says who has sent it, or raises Denied (401, 403, 429)."""
 
     def __init__(self, address: ListenAddress) -> None:
         self._address = address
         self._wrong = WrongTokens()
 
     def check(self, request: web.Request, admin: Admin, *, is_open: bool) -> None:
-        """Check a request against the configuration of now; `is_open` calls need no token.
+        """Check a request against the configuration of now; `is_open` calls need no token. Sets `CALLER`.
 
         Raises:
             Denied: it does not get in.
         """
         _check_origin(request)
-        if is_open:
-            return
-        if admin.token is not None:
-            self._check_token(request, _digest(admin.token.get_secret_value()))
-        elif not self._address.is_local:
-            raise Denied(403, "This address is not local, so a token is needed, and the file has none any more")
-        else:
-            self._check_host(request)
+        request[CALLER] = NOBODY if is_open else self._caller(request, admin)
 
-    def _check_token(self, request: web.Request, right: bytes) -> None:
+    def _caller(self, request: web.Request, admin: Admin) -> Caller:
+        if admin.needs_token:
+            return self._owner(request, admin)
+        if not self._address.is_local:
+            raise Denied(403, "This address is not local, so a token is needed, and the file has none any more")
+        self._check_host(request)
+        return local_caller()
+
+    def _owner(self, request: web.Request, admin: Admin) -> Caller:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise _unauthorized("A token is needed: Authorization: Bearer TOKEN", "")
-        address, now, digest = request.remote or "unix", time.monotonic(), _digest(token.strip())
-        if not self._wrong.is_guessing(address, now) and hmac.compare_digest(digest, right):
-            return
+        address, now, digest = request.remote or "unix", time.monotonic(), digest_of(token.strip())
+        caller = caller_with(digest, admin)
+        if caller is not None and not self._wrong.is_guessing(address, now):
+            return caller
         wait = self._wrong.wait(address, now)
         self._wrong.note(address, digest, now)
         if wait:
             sentence = f"Too many wrong tokens; try again in {wait} s"
             raise Denied(429, sentence, headers={"Retry-After": str(wait)})
         log.warning("wrong token from %s for %s %s", escaped(address), request.method, escaped(request.path))
-        raise _unauthorized("This is not the token", ', error="invalid_token"')
+        raise _unauthorized("There is no such token", ', error="invalid_token"')
 
     def _check_host(self, request: web.Request) -> None:
         host = request.headers.get("Host")
@@ -132,8 +133,24 @@ class Gate:
 
 def require_token(admin: Admin, section: str) -> None:
     """Refuse to start where everybody could change everything; `section` is that of the file. Raises ValueError."""
-    if admin.token is None and not admin.address.is_local:
+    if not (admin.needs_token or admin.address.is_local):
         raise ValueError(f"{section}.address {admin.address} is not local: set {section}.token or {section}.token_file")
+
+
+def check_role(request: web.Request, name: str, needed: Role) -> None:
+    """Whether a request that was let in may also do what it asks for; `name` is that of the call.
+
+    Raises:
+        Denied: 403, with the role that it needs.
+    """
+    caller = request[CALLER]
+    if caller.may(needed):
+        return
+    log.warning("%s has the role %s and asked for %s, which needs %s", caller.name, caller.role, name, needed)
+    # RFC 6750 §3.1
+    challenge = f'Bearer realm="serinus", error="insufficient_scope", scope="{needed}"'
+    sentence = f"{name} needs the role {needed}; the token {caller.name} has the role {caller.role}"
+    raise Denied(403, sentence, headers={"WWW-Authenticate": challenge})
 
 
 def _check_origin(request: web.Request) -> None:
@@ -162,10 +179,6 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _digest(token: str) -> bytes:
-    return sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def _unauthorized(sentence: str, parameter: str) -> Denied:

@@ -16,6 +16,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from webapi.asking import MAX_ACTOR, is_optional
 from webapi.call import EVENT_STREAM, JSON, Call
 from webapi.problem import MEDIA_TYPE, TITLES
+from webapi.roles import ROLES_IN_WORDS
 from webapi.shapes import ONE_LINE, Nothing, ProblemView
 
 _REF: Final = "#/components/schemas/{model}"
@@ -24,12 +25,17 @@ _OF_EVERY_CALL: Final = (403, 405, 417, 422, 500)
 _BEHIND_THE_TOKEN: Final = (401, 429)
 
 _ETAG: Final = {"description": "The generation, quoted", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}}
+_TOKEN: Final = (
+    "Needed when the file sets a token. The list of each call names the role that its token needs: "
+    + "; ".join(f"{role}: {may}" for role, may in ROLES_IN_WORDS.items())
+    + ". Each may do what those before it may."
+)
 _HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "If-Match": ("The generation that the change is based on", {"type": "string"}),
     "If-None-Match": ("The generation that is known", {"type": "string"}),
     "Last-Event-ID": ("The event that was seen last", {"type": "string", "pattern": "^[0-9]{1,18}$"}),
     "X-Serinus-Actor": (
-        "Who asks; kept and shown",
+        "Who asks, beside the name of the token; kept and shown",
         {"type": "string", "minLength": 1, "maxLength": MAX_ACTOR, "pattern": ONE_LINE},
     ),
 }
@@ -52,9 +58,7 @@ def document(title: str, calls: Iterable[Call[Any]], places: Mapping[str, str]) 
         "paths": paths,
         "components": {
             "schemas": _schemas(calls),
-            "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "Needed when the file sets a token"}
-            },
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": _TOKEN}},
         },
     }
 
@@ -69,7 +73,8 @@ def _operation(call: Call[Any], places: Mapping[str, str]) -> dict[str, Any]:
     if call.is_revalidated:
         operation["responses"]["304"] = {"description": "The generation is the one that the client has"}
     if not call.is_open:
-        operation["security"] = [{}, {"token": []}]
+        # OpenAPI 3.1 §4.8.30: for schemes without scopes the list holds the roles that are needed.
+        operation["security"] = [{}, {"token": [call.needed]}]
     if call.body is not Nothing:
         operation["requestBody"] = {
             "required": not is_optional(call.body),
@@ -110,9 +115,14 @@ def _path_parameters(call: Call[Any], places: Mapping[str, str]) -> list[dict[st
 def _query_parameters(call: Call[Any]) -> list[dict[str, Any]]:
     properties = call.query.model_json_schema().get("properties", {})
     return [
-        _parameter("query", name, schema.pop("description", ""), {**schema, "title": name})
+        _parameter("query", name, _described(call, name, schema.pop("description", "")), {**schema, "title": name})
         for name, schema in properties.items()
     ]
+
+
+def _described(call: Call[Any], option: str, description: str) -> str:
+    role = call.roles_of_options.get(option)
+    return f"{description} Needs the role {role}." if role else description
 
 
 def _header_parameters(call: Call[Any]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ PLACES: Final = {"id": "The id of a rollout"}
 
 
 def _order(verb: str, view: Any, summary: str, body: type[models.Closed] = models.OrderBody) -> Call[Any]:
-    return Call("POST", f"{_ROLLOUT}/{verb}", view, summary, models.RolloutView, body, _OF_ORDERS)
+    return Call("POST", f"{_ROLLOUT}/{verb}", view, summary, models.RolloutView, body, _OF_ORDERS, role="operate")
 
 
 CALLS: Final[tuple[Call[Any], ...]] = (
@@ -31,6 +31,7 @@ CALLS: Final[tuple[Call[Any], ...]] = (
         *("POST", _ROLLOUTS, views.post_rollout, "Start a rollout", models.RolloutView, models.StartBody),
         errors=_OF_ORDERS,
         status=201,
+        role="operate",
     ),
     Call("GET", _ROLLOUT, views.get_rollout, "One rollout", models.RolloutView, errors=(404,)),
     Call("GET", f"{_ROLLOUT}/why", views.get_why, "Why it is where it is", models.WhyView, errors=(404,)),
@@ -48,11 +49,13 @@ CALLS: Final[tuple[Call[Any], ...]] = (
     Call(
         *("POST", "/v1/signals", views.post_signal, "Say that something is wrong, or is not any more"),
         *(models.RolloutsView, models.SignalBody, _OF_ORDERS),
+        role="operate",
     ),
     Call("GET", "/v1/line", views.get_line, "Whether anything may move forward", models.LineView),
     Call(
         *("PUT", "/v1/line", views.put_line, "Stop everything from moving forward, or let it go on"),
         *(models.LineView, models.LineBody, (408, 413, 415, 503)),
+        role="admin",
     ),
     Call(
         *("GET", "/v1/events", stream.get_events, "Everything that happens, as server-sent events"),

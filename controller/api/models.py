@@ -69,6 +69,19 @@ class LineBody(Closed):
     reason: Reason = ""
 
 
+class OrderedView(Closed):
+    """What a person has wanted of a rollout."""
+
+    event: str
+    """What became of it: created, paused, aborted."""
+    by: str
+    """The name of a token, or what somebody without one says."""
+    actor: str
+    """What the owner of the token says of themselves."""
+    reason: str
+    at: float
+
+
 class RolloutView(Closed):
     """One rollout as it is now."""
 
@@ -100,6 +113,8 @@ class RolloutView(Closed):
     """Why it is where it is."""
     by: str
     """Who wanted that; empty for the controller itself."""
+    ordered: OrderedView | None
+    """What a person has wanted last; null when nobody has yet."""
     waits: str
     """What it waits for."""
     sealed: bool
@@ -134,6 +149,11 @@ class DecisionView(BaseModel):
     """It says nothing to people who ask why: an acknowledgement, a move of an endpoint."""
     sentence: str
     by: str
+    """The name of a token, or what somebody without one says; empty for the controller itself."""
+    actor: str
+    """What the owner of the token says of themselves."""
+    reason: str
+    """Why, in the words of whoever wanted it."""
     verdicts: list[dict[str, Any]]
     generations: dict[str, int] = {}
     """What each proxy served when it had acknowledged that."""
@@ -223,6 +243,7 @@ class LineView(Closed):
 
     stopped: bool
     by: str
+    actor: str
     reason: str
 
 

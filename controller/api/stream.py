@@ -16,7 +16,7 @@ from aiohttp import web
 
 from controller.api.views import Asked, decision_view
 from controller.conductor import Conductor
-from controller.core.book import Happened
+from controller.core.book import Happened, LineChanged, SignalRaised
 from controller.journal import Record
 from webapi.events import EventWriter, last_event_id
 from webapi.shapes import Nothing
@@ -46,7 +46,9 @@ def _event(record: Record) -> tuple[str, dict[str, Any]]:
     entry = record.entry
     if isinstance(entry, Happened):
         return entry.event.kind, {"rollout": entry.rollout, **decision_view(record).model_dump(mode="json")}
-    return entry.entry, {"n": record.n, "wall": record.wall, "by": entry.by}
+    said = entry.message if isinstance(entry, SignalRaised) else entry.reason if isinstance(entry, LineChanged) else ""
+    who = {"by": entry.by, "actor": entry.actor, "reason": said}
+    return entry.entry, {"n": record.n, "wall": record.wall, **who}
 
 
 async def _wait_for_news(conductor: Conductor, closing: asyncio.Event, place: int, seconds: float) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from aiohttp import web
 
+from config.who import Who
 from controller.api import models
 from controller.conductor import Conductor
 from controller.core.account import Account, Happening, Told, account_of
@@ -23,7 +24,7 @@ from controller.core.situation import verdict_to_json
 from controller.core.strategy import strategy_of
 from controller.journal import Record
 from webapi.app import Render
-from webapi.asking import read_actor
+from webapi.asking import read_who
 from webapi.call import answer
 
 B = TypeVar("B", bound=models.Closed)
@@ -63,9 +64,9 @@ class Asked(Generic[B]):
         return self.request.match_info["id"]
 
     @property
-    def by(self) -> str:
+    def who(self) -> Who:
         """Who asks."""
-        return read_actor(self.request, ACTOR)
+        return read_who(self.request, ACTOR)
 
 
 async def get_healthz(asked: Asked[models.Nothing]) -> web.Response:
@@ -91,7 +92,7 @@ async def get_rollouts(asked: Asked[models.Nothing]) -> web.Response:
     return answer(
         models.RolloutsView(
             rollouts=[rollout_view(conductor, rollout) for rollout in conductor.book.rollouts.values()],
-            stopped=line.reason or f"by {line.by}" if line else None,
+            stopped=line.reason or f"by {Who(line.by, line.actor)}" if line else None,
             frozen=conductor.window(),
             trouble=conductor.trouble,
         )
@@ -103,7 +104,7 @@ async def post_rollout(asked: Asked[models.StartBody]) -> web.Response:
     body = asked.body
     changes = {name: value for name, value in (("from_", body.from_), ("to", body.to)) if value is not None}
     rollout = await asked.conductor.start(
-        body.service, changes, by=asked.by, reason=body.reason, if_running=body.if_running
+        body.service, changes, **asked.who._asdict(), reason=body.reason, if_running=body.if_running
     )
     return answer(rollout_view(asked.conductor, rollout), status=201)
 
@@ -156,7 +157,11 @@ async def post_signal(asked: Asked[models.SignalBody]) -> web.Response:
     """What somebody outside has noticed."""
     body = asked.body
     asked.conductor.signal(
-        body.service, body.check or "", bad=body.state == "bad", by=asked.by, message=body.message, seconds=body.expires
+        *(body.service, body.check or ""),
+        **asked.who._asdict(),
+        bad=body.state == "bad",
+        message=body.message,
+        seconds=body.expires,
     )
     return await get_rollouts(Asked(asked.parts, asked.request, models.Nothing()))
 
@@ -168,7 +173,7 @@ async def get_line(asked: Asked[models.Nothing]) -> web.Response:
 
 async def put_line(asked: Asked[models.LineBody]) -> web.Response:
     """Stop everything from moving forward, or let it go on."""
-    asked.conductor.stop_line(stopped=asked.body.stopped, by=asked.by, reason=asked.body.reason)
+    asked.conductor.stop_line(stopped=asked.body.stopped, **asked.who._asdict(), reason=asked.body.reason)
     return answer(_line_view(asked.conductor))
 
 
@@ -178,6 +183,7 @@ def rollout_view(conductor: Conductor, rollout: Rollout) -> models.RolloutView:
     split = strategy.split(rollout)
     loop = conductor.loop_of(rollout.id)
     last = strategy.last_step(rollout)
+    ordered = rollout.ordered
     return models.RolloutView(
         id=rollout.id,
         service=rollout.service,
@@ -197,6 +203,7 @@ def rollout_view(conductor: Conductor, rollout: Rollout) -> models.RolloutView:
         failed=list(rollout.failed),
         why=rollout.why,
         by=rollout.by,
+        ordered=None if ordered is None else models.OrderedView(**asdict(ordered)),
         waits="" if rollout.has_ended or loop is None or loop.decision is None else loop.decision.sentence,
         sealed=rollout.sealed,
         at=rollout.at,
@@ -233,6 +240,8 @@ def told_view(told: Told) -> models.DecisionView:
         minor=told.is_minor,
         sentence=event.why,
         by=event.by,
+        actor=event.actor,
+        reason=event.reason,
         verdicts=[dict(verdict) for verdict in event.evidence],
         generations=dict(told.generations),
         acknowledged=told.waited,
@@ -252,16 +261,21 @@ def _decision_now(conductor: Conductor, rollout: Rollout) -> models.DecisionView
         event=None,
         sentence=decision.sentence if decision is not None else rollout.why,
         by="",
+        actor="",
+        reason="",
         verdicts=[verdict_to_json(verdict) for verdict in verdicts],
         **({"proxies": decision.to_json()["proxies"], "lost": dict(decision.seen.lost)} if decision else {}),
     )
 
 
 def _order(asked: Asked[Any], verb: Verb, *, all_steps: bool = False) -> web.Response:
-    rollout = asked.conductor.order(asked.id, Order(verb, asked.by, asked.body.reason, all_steps))
+    who = asked.who
+    rollout = asked.conductor.order(asked.id, Order(verb, who.by, asked.body.reason, all_steps, who.actor))
     return answer(rollout_view(asked.conductor, rollout))
 
 
 def _line_view(conductor: Conductor) -> models.LineView:
     line = conductor.book.line
-    return models.LineView(stopped=line is not None, by=line.by if line else "", reason=line.reason if line else "")
+    if line is None:
+        return models.LineView(stopped=False, by="", actor="", reason="")
+    return models.LineView(stopped=True, by=line.by, actor=line.actor, reason=line.reason)

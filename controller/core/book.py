@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
+from config.who import Who
 from controller.core.events import Event
 from controller.core.model import Policy, Rollout
 from controller.core.orders import Refused
@@ -46,6 +47,7 @@ class LineChanged:
     by: str
     reason: str
     at: float
+    actor: str = ""
     entry: Literal["line_changed"] = "line_changed"
 
 
@@ -59,6 +61,7 @@ class SignalRaised:
     message: str
     at: float
     until: float | None = None
+    actor: str = ""
     entry: Literal["signal_raised"] = "signal_raised"
 
 
@@ -70,6 +73,7 @@ class SignalCleared:
     check: str
     by: str
     at: float
+    actor: str = ""
     entry: Literal["signal_cleared"] = "signal_cleared"
 
 
@@ -141,7 +145,7 @@ class Book:
         """Why a rollout may not move forward; `window` is why nobody may, by the calendar."""
         if self.line is not None:
             reason = f": {self.line.reason}" if self.line.reason else ""
-            return f"the line is stopped by {self.line.by}{reason}"
+            return f"the line is stopped by {Who(self.line.by, self.line.actor)}{reason}"
         acting = self.acting(rollout.service)
         if rollout.phase == "pending" and acting is not None and acting.id != rollout.id:
             return f"waits for {acting.id}, which is {acting.place}"
@@ -165,7 +169,15 @@ class Book:
 
 
 def start(
-    book: Book, service: str, policy: Policy, *, by: str, reason: str, if_running: IfRunning, now: float
+    book: Book,
+    service: str,
+    policy: Policy,
+    *,
+    by: str,
+    reason: str,
+    if_running: IfRunning,
+    now: float,
+    actor: str = "",
 ) -> list[Happened]:
     """The entries of a new rollout; the last one creates it.
 
@@ -181,10 +193,11 @@ def start(
         )
     identity = f"{service}-{book.number + 1}"
     superseded = [rollout for rollout in running if if_running == "supersede" and rollout.phase != "rolling_back"]
-    aborted = Event("aborted", now, f"superseded by {identity}", by)
+    aborted = Event("aborted", now, f"superseded by {identity}", by, actor=actor, reason=reason)
     entries = [Happened(rollout.id, aborted) for rollout in superseded]
-    why = f"started by {by}" + (f": {reason}" if reason else "")
-    return [*entries, Happened(identity, Event("created", now, why, by, policy=policy, service=service))]
+    why = f"started by {Who(by, actor)}" + (f": {reason}" if reason else "")
+    created = Event("created", now, why, by, policy=policy, service=service, actor=actor, reason=reason)
+    return [*entries, Happened(identity, created)]
 
 
 def sealed_by(book: Book, rollout: Rollout, now: float) -> Iterator[Happened]:

@@ -60,7 +60,7 @@ class Event:
     at: float
     why: str = ""
     by: str = ""
-    """The person, or empty for the controller itself."""
+    """The name of a token or of a person, or empty for the controller itself."""
     evidence: tuple[VerdictJson, ...] = ()
     """The verdicts that it was decided on."""
     policy: Policy | None = None
@@ -76,3 +76,7 @@ class Event:
     """applied: what each proxy serves."""
     service: str = ""
     """created: the service."""
+    actor: str = ""
+    """What whoever has the token `by` says of themselves."""
+    reason: str = ""
+    """Why a person wanted it, in their words; `why` has them too."""

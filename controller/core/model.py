@@ -115,6 +115,17 @@ class LeaseTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class Ordered:
+    """What a person has wanted: the event that it became, who it was, why, and when."""
+
+    event: str
+    by: str
+    actor: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """One run of a strategy over a service. `at` is the instant of its last event, `why` the sentence of it."""
 
@@ -148,6 +159,8 @@ class Rollout:
     """What the users of this attempt are dealt by; hexadecimal, set when it begins."""
     sealed: bool = False
     """It has ended and can not be taken back any more."""
+    ordered: Ordered | None = None
+    """What a person has wanted last, whatever the controller has done since."""
 
     @property
     def old(self) -> str:

@@ -67,6 +67,8 @@ class SeenService:
     changed_by: str = ""
     change_reason: str = ""
     lease: SeenLease | None = None
+    changed_for: str = ""
+    """What whoever has the token `changed_by` says of themselves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from config.model import RollingRollout
+from config.who import Who
 from controller.core.events import Event, Kind
 from controller.core.model import Rollout, Stage
 from controller.core.strategy import strategy_of
@@ -45,6 +46,8 @@ class Order:
     by: str
     reason: str = ""
     all_steps: bool = False
+    actor: str = ""
+    """What whoever has the token `by` says of themselves."""
 
 
 def obey(rollout: Rollout, order: Order, now: float, blocked: str = "") -> Event | None:
@@ -97,8 +100,11 @@ def _promotion(rollout: Rollout, order: Order, now: float) -> Event:
 
 def _event(kind: Kind, order: Order, now: float, addresses: tuple[str, ...] = (), stage: Stage | None = None) -> Event:
     done = "promoted" if order.verb == "promote" else _DONE[order.verb]
-    why = f"{done} by {order.by}" + (f": {order.reason}" if order.reason else "")
-    return Event(kind, now, why, order.by, addresses=addresses, stage=stage)
+    why = f"{done} by {Who(order.by, order.actor)}" + (f": {order.reason}" if order.reason else "")
+    return Event(
+        *(kind, now, why, order.by),
+        actor=order.actor, reason=order.reason, addresses=addresses, stage=stage,
+    )  # fmt: skip
 
 
 def _checked(rollout: Rollout, event: Event, order: Order) -> Event:

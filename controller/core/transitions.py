@@ -23,7 +23,7 @@ from dataclasses import replace
 from typing import Final
 
 from controller.core.events import Event, Kind
-from controller.core.model import Phase, Rollout, Unit
+from controller.core.model import Ordered, Phase, Rollout, Unit
 from controller.core.units import PLACED, batch, moved, tried_again
 
 #: As long as a proxy has it.
@@ -91,6 +91,7 @@ def create(identity: str, event: Event) -> Rollout:
         entered_at=event.at,
         why=event.why,
         by=event.by,
+        ordered=_ordered(event),
         judged_since=event.at,
     )
 
@@ -117,8 +118,14 @@ def apply(rollout: Rollout, event: Event) -> Rollout:
         entered_at=event.at if is_new_phase else rollout.entered_at,
         why=event.why or rollout.why,
         by=event.by if event.why else rollout.by,
+        ordered=_ordered(event) or rollout.ordered,
     )
     return _with_clock(changed)
+
+
+def _ordered(event: Event) -> Ordered | None:
+    """What a person has wanted, if it was one."""
+    return Ordered(event.kind, event.by, event.actor, event.reason, event.at) if event.by else None
 
 
 def wants_anew(rollout: Rollout) -> Rollout:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from config.who import Who
 from controller.core.events import Event
 from controller.core.observed import BREAKER, LOSS, actor
 from controller.core.situation import Situation, checks_before, in_words, reaction_to_failure, strictest
@@ -94,10 +95,11 @@ def notice_hand(s: Situation) -> Event | str:
     for name, proxy in s.seen.proxies.items():
         if wanted.equals(proxy.split):
             continue
-        if proxy.changed_by in ("file", "reload", actor(s.rollout.id)):
+        if proxy.changed_by in ("file", "reload") or actor(s.rollout.id) in (proxy.changed_by, proxy.changed_for):
             return s.event("slipped", f"{name} has lost the split and gets it again")
         reason = f": {proxy.change_reason}" if proxy.change_reason else ""
-        return s.event("paused", f"{proxy.changed_by or 'somebody'} changed the split at {name}{reason}")
+        who = Who(proxy.changed_by or "somebody", proxy.changed_for)
+        return s.event("paused", f"{who} changed the split at {name}{reason}")
     return ""
 
 

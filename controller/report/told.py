@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from config.who import Who
 from controller.core.account import Account, Told, spoken
-from controller.core.events import Kind
+from controller.core.events import Event, Kind
 from controller.core.verdict import percent, points, seconds, times
 from controller.report.chart import Mark
 from controller.report.markup import Markup, el
@@ -55,6 +56,12 @@ def clock_time(wall: float, form: str = "%H:%M:%S") -> str:
     return datetime.fromtimestamp(wall, UTC).strftime(form)
 
 
+def _whose(event: Event) -> Markup:
+    if event.by:
+        return el("b", str(Who(event.by, event.actor)), class_="person")
+    return el("span", "Serinus", class_="quiet")
+
+
 def _kind(told: Told) -> Literal["step", "person", "failure", "end"]:
     if told.event.by:
         return "person"
@@ -78,9 +85,7 @@ def _row(account: Account, label: str, told: Told, same_as: str) -> Markup:
         el("td", el("span", label, class_=f"number {_kind(told)}")),
         el("td", when, after, class_="when"),
         el("td", el("strong", told.words), *sentence, *checks, class_="what"),
-        el(
-            "td", el("b", event.by, class_="person") if event.by else el("span", "Serinus", class_="quiet"), class_="by"
-        ),
+        el("td", _whose(event), class_="by"),
         el("td", *_effect(told), class_="effect"),
         id=f"d{label}",
         class_="minor" if told.is_minor else None,

@@ -10,6 +10,7 @@ from typing import Any, Final
 from proxy.admin import changing, leasing, probing, reading, watching
 from proxy.admin.models import (
     ActiveBody,
+    ChangeBody,
     ChangeQuery,
     ConfigDiffView,
     ConfigView,
@@ -72,6 +73,7 @@ CALLS: Final[tuple[Call[Any], ...]] = (
         answer=ServiceView,
         errors=_OF_CHANGES + _OF_BODIES,
         has_tag=True,
+        role="operate",
     ),
     Call(
         "PUT",
@@ -84,6 +86,7 @@ CALLS: Final[tuple[Call[Any], ...]] = (
         answer=ServiceView,
         errors=_OF_CHANGES + _OF_BODIES,
         has_tag=True,
+        role="operate",
     ),
     Call(
         "GET",
@@ -105,6 +108,7 @@ CALLS: Final[tuple[Call[Any], ...]] = (
         errors=_OF_CHANGES + _OF_BODIES,
         is_conditional=True,
         has_tag=True,
+        role="admin",
     ),
     Call(
         "DELETE",
@@ -116,6 +120,7 @@ CALLS: Final[tuple[Call[Any], ...]] = (
         errors=_OF_CHANGES,
         is_conditional=True,
         has_tag=True,
+        role="admin",
     ),
     Call(
         "POST",
@@ -128,6 +133,7 @@ CALLS: Final[tuple[Call[Any], ...]] = (
         answer=ServiceView,
         errors=_OF_CHANGES + _OF_BODIES,
         has_tag=True,
+        role="operate",
     ),
     Call(
         "PUT",
@@ -140,6 +146,7 @@ CALLS: Final[tuple[Call[Any], ...]] = (
         answer=ServiceView,
         errors=_OF_CHANGES + _OF_BODIES,
         has_tag=True,
+        role="operate",
     ),
     Call(
         "DELETE",
@@ -151,6 +158,8 @@ CALLS: Final[tuple[Call[Any], ...]] = (
         answer=ServiceView,
         errors=_OF_CHANGES,
         has_tag=True,
+        role="operate",
+        roles_of_options={"force": "admin"},
     ),
     Call("GET", "/v1/config", reading.get_config, "The configuration in force", answer=ConfigView, has_tag=True),
     Call(
@@ -166,9 +175,11 @@ CALLS: Final[tuple[Call[Any], ...]] = (
         "/v1/reload",
         changing.post_reload,
         "Read the file again",
+        body=ChangeBody,
         answer=ReloadView,
-        errors=(503, 507),
+        errors=(503, 507, *_OF_BODIES),
         has_tag=True,
+        role="admin",
     ),
     Call(
         "GET",

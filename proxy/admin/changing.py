@@ -42,7 +42,7 @@ from proxy.core.live import (
     set_endpoint_state,
     set_split,
 )
-from webapi.asking import read_actor
+from webapi.asking import read_who
 from webapi.call import answer
 from webapi.problem import Denied
 from webapi.shapes import Nothing
@@ -104,11 +104,13 @@ async def delete_endpoint(asked: Asked[Nothing, RemovalQuery]) -> web.Response:
     return await _change(asked, step, asked.query.reason)
 
 
-async def post_reload(asked: Asked[Nothing, Nothing]) -> web.Response:
+async def post_reload(asked: Asked[ChangeBody, Nothing]) -> web.Response:
     """Read the file again; the answer is what is still not as it says."""
-    supervisor = asked.proxy.supervisor
+    supervisor, who = asked.proxy.supervisor, read_who(asked.request, ACTOR)
+    if asked.problems:
+        raise Refused(422, "The request cannot be used", asked.problems)
     try:
-        notices = await supervisor.reload()
+        notices = await supervisor.reload(actor=str(who), reason=asked.body.reason)
     except ConfigError as exc:
         raise Refused(422, f"{exc.file} cannot be used; nothing was changed", exc.problems) from exc
     live = supervisor.live
@@ -119,7 +121,8 @@ async def post_reload(asked: Asked[Nothing, Nothing]) -> web.Response:
 async def _change(asked: Asked[Any, Any], step: Step, reason: str) -> web.Response:
     """Take a step, or say what would come of it."""
     supervisor = asked.proxy.supervisor
-    change = Change(by=read_actor(asked.request, ACTOR), reason=reason, at_wall_seconds=time.time())
+    who = read_who(asked.request, ACTOR)
+    change = Change(by=who.by, actor=who.actor, reason=reason, at_wall_seconds=time.time())
     if_match = read_if_match(asked.request, supervisor.live.generation)
     if asked.problems:
         raise with_more_problems(asked.problems, lambda: step(supervisor.live, change))

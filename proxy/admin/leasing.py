@@ -16,7 +16,7 @@ from proxy.admin.models import ChangeQuery, LeaseBody, LeaseEndQuery
 from proxy.admin.services import Views, lease_view
 from proxy.core.leasing import end_lease, make_lease
 from proxy.core.live import Lease, Live, Refused
-from webapi.asking import read_actor
+from webapi.asking import read_who
 from webapi.call import answer
 from webapi.shapes import Nothing
 
@@ -34,7 +34,7 @@ async def get_lease(asked: Asked[Nothing, Nothing]) -> web.Response:
 async def put_lease(asked: Asked[LeaseBody, ChangeQuery]) -> web.Response:
     """Make a lease, or renew it."""
     supervisor, service, body = asked.proxy.supervisor, asked.service, asked.body
-    lease = Lease(read_actor(asked.request, ACTOR), body.seconds, body.do, body.weights, body.active)
+    lease = Lease(_holder(asked.request), body.seconds, body.do, body.weights, body.active)
     if_match = read_if_match(asked.request, supervisor.live.generation)
     if asked.problems:
         raise with_more_problems(asked.problems, lambda: make_lease(supervisor.live, service, lease))
@@ -46,7 +46,7 @@ async def put_lease(asked: Asked[LeaseBody, ChangeQuery]) -> web.Response:
 
 async def delete_lease(asked: Asked[Nothing, LeaseEndQuery]) -> web.Response:
     """End a lease: nothing follows from it any more."""
-    supervisor, holder = asked.proxy.supervisor, read_actor(asked.request, ACTOR)
+    supervisor, holder = asked.proxy.supervisor, _holder(asked.request)
     if_match = read_if_match(asked.request, supervisor.live.generation)
 
     def step(live: Live) -> Live:
@@ -56,6 +56,12 @@ async def delete_lease(asked: Asked[Nothing, LeaseEndQuery]) -> web.Response:
         return _shown(asked, step(supervisor.live), None)
     live = await supervisor.change(step, if_match=if_match)
     return _shown(asked, live, live.generation)
+
+
+def _holder(request: web.Request) -> str:
+    """Who holds a lease: of the many things that one token leads, that which says so of itself."""
+    who = read_who(request, ACTOR)
+    return who.actor or who.by
 
 
 def _shown(

@@ -132,6 +132,9 @@ class ChangeView(Closed):
     """Who changed something, why and when."""
 
     by: str
+    """The name of a token, or what somebody without one says; `breaker`, `file` and `reload` are the proxy itself."""
+    actor: str
+    """What the owner of the token says of themselves."""
     reason: str
     at: float
     generation: int

@@ -44,8 +44,8 @@ class Supervisor(Protocol):
             Refused: the step cannot be taken (404, 409, 412, 422), not now (503), or not be kept (507).
         """
 
-    async def reload(self) -> Collection[str]:
-        """Read the file again; returns sentences about what of it needs a restart.
+    async def reload(self, *, actor: str = "", reason: str = "") -> Collection[str]:
+        """Read the file again; returns sentences about what of it needs a restart, or should be different.
 
         Raises:
             ConfigError: it cannot be used; nothing has changed.

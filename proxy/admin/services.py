@@ -100,4 +100,10 @@ def lease_view(lease: Lease, remaining: float | None, now_wall: float) -> LeaseV
 
 def change_view(change: Change) -> ChangeView:
     """Who changed something, why and when."""
-    return ChangeView(by=change.by, reason=change.reason, at=change.at_wall_seconds, generation=change.generation)
+    return ChangeView(
+        by=change.by,
+        actor=change.actor,
+        reason=change.reason,
+        at=change.at_wall_seconds,
+        generation=change.generation,
+    )

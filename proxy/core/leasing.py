@@ -15,6 +15,7 @@ import math
 from dataclasses import replace
 from typing import Final
 
+from config.who import Who
 from proxy.core.live import (
     Change,
     Lease,
@@ -84,8 +85,9 @@ def _went_back(live: Live, service: str, lease: Lease, change: Change) -> tuple[
     current = live.services[service]
     if lease.do == "hold":
         return None, ""
-    if current.split_change.by not in _NOBODY | {lease.holder}:
-        return None, f"; {current.split_change.by} has changed the split since, so it stays"
+    made = current.split_change
+    if made.by not in _NOBODY and lease.holder not in (made.by, made.actor):
+        return None, f"; {Who(made.by, made.actor)} has changed the split since, so it stays"
     try:
         after = _back(live, service, lease, change)
     except Refused as refused:

@@ -55,6 +55,8 @@ class Change:
     reason: str = ""
     at_wall_seconds: float = 0.0
     generation: int = 0
+    #: What whoever has the token `by` says of themselves.
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True)

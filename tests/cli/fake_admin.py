@@ -43,8 +43,8 @@ def a_shop() -> ServiceStatus:
             ),
             "canary": a_version(10.0, 0.1, an_endpoint("127.0.0.1:9003", state="drain", in_flight=2)),
         },
-        "last_change": {"by": "alice", "reason": "looks good", "at": 0.0, "generation": 7},
-        "split_change": {"by": "alice", "reason": "looks good", "at": 0.0, "generation": 7},
+        "last_change": {"by": "alice", "actor": "", "reason": "looks good", "at": 0.0, "generation": 7},
+        "split_change": {"by": "alice", "actor": "", "reason": "looks good", "at": 0.0, "generation": 7},
         "lease": None,
     }
 

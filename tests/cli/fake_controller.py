@@ -16,7 +16,14 @@ def a_rollout(**changes: Any) -> dict[str, Any]:
     usual: dict[str, Any] = {"id": "shop-3", "service": "shop", "strategy": "canary", "from": "stable", "to": "canary"}
     usual |= {"phase": "step", "step": 1, "steps": 4, "attempt": 1, "weights": {"stable": 90.0, "canary": 10.0}}
     usual |= {"active": None, "applied": True, "elapsed": 120.0, "bake": 600.0, "deadline": None, "failed": []}
-    usual |= {"why": "the checks pass", "by": "", "waits": "bakes: 2m of 10m", "sealed": False, "at": 5.0}
+    usual |= {
+        "why": "the checks pass",
+        "by": "",
+        "ordered": None,
+        "waits": "bakes: 2m of 10m",
+        "sealed": False,
+        "at": 5.0,
+    }
     return {**usual, **changes}
 
 
@@ -48,7 +55,8 @@ class FakeController:
 
     def _why(self) -> dict[str, Any]:
         verdict = {"check": "error-rate", "value": "FAIL", "reason": "43 of 50 failed", "numbers": {}}
-        shared = {"wall": 0.0, "at": 0.0, "by": "", "minor": False, "generations": {}, "acknowledged": None}
+        shared = {"wall": 0.0, "at": 0.0, "by": "", "actor": "", "reason": "", "minor": False}
+        shared |= {"generations": {}, "acknowledged": None}
         judged, plain = {**shared, "verdicts": [verdict]}, {**shared, "verdicts": []}
         served = {"generations": {"127.0.0.1:9900": 12}, "acknowledged": 0.25}
         decisions = [

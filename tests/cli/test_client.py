@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 from cli.client import AdminClient, ApiAddress
-from cli.faults import BadUsage, Conflict, Invalid, NotFound, Problem, Refused, Stale, Unauthorized, Unreachable
+from cli.faults import (
+    BadUsage,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Problem,
+    Refused,
+    Stale,
+    Unauthorized,
+    Unreachable,
+)
 from tests.cli.fake_admin import Asked, FakeAdmin, serving
 
 
@@ -109,7 +120,7 @@ def test_a_unix_socket_works_as_well(tmp_path: Path):
     [
         (400, Invalid),
         (401, Unauthorized),
-        (403, Unauthorized),
+        (403, Forbidden),
         (404, NotFound),
         (409, Conflict),
         (412, Stale),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import Result
@@ -241,3 +242,28 @@ def test_an_address_that_is_none_is_a_usage_error(run: Run):
     result = run("status", "--admin", "nonsense")
     assert result.exit_code == 2
     assert "Write 127.0.0.1:9900" in result.stderr
+
+
+def test_who_may_not_do_it_is_told_which_role_it_takes(admin: FakeAdmin, ask: Run):
+    sentence = "put_split needs the role operate; the token grafana has the role read"
+    admin.refusals["PUT", "/v1/services/shop/split"] = (403, {"title": "Forbidden", "detail": sentence})
+    result = ask("split", "shop", "stable=1", "canary=1")
+    assert result.exit_code == 1
+    assert result.stderr == f"serinus: {sentence}\nAnother token may do it: --token or SERINUS_TOKEN.\n"
+
+
+def test_status_names_the_token_and_who_used_it(admin: FakeAdmin, ask: Run):
+    admin.shop["last_change"] |= {"by": "ci", "actor": "bob"}
+    assert "last change: generation 7 by ci for bob: looks good" in ask("status").stdout
+
+
+def test_config_check_tells_of_a_token_that_everybody_can_read(tmp_path: Path, ask: Run):
+    (tmp_path / "token").write_text("s3cret")
+    (tmp_path / "token").chmod(0o644)
+    services = "services: {shop: {versions: {v1: {endpoints: ['127.0.0.1:1']}}}}"
+    file = tmp_path / "serinus.yaml"
+    file.write_text(f"listen: [{{address: '127.0.0.1:0'}}]\n{services}\nadmin: {{token_file: token}}\n")
+    result = ask("config", "check", "-c", str(file))
+    told = f"admin.token_file: everybody on this machine can read {tmp_path}/token"
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1].startswith(told)

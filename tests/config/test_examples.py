@@ -62,8 +62,11 @@ def test_the_full_example_shows_the_defaults_of_the_whole_proxy():
 
 def test_the_commented_options_of_the_full_example_load_too(tmp_path: Path):
     text = (FOLDER / "full.yaml").read_text(encoding="utf-8")
-    for name in ("admin", "controller"):
-        (tmp_path / f"{name}.token").write_text("x")
-    configuration = loads(text.replace("# token_file:", "token_file:"), folder=tmp_path, environ={})
+    for name in ("admin", "controller", "ci"):
+        (tmp_path / f"{name}.token").write_text(name)
+    for option in ("token_file", "tokens"):
+        text = text.replace(f"# {option}:", f"{option}:")
+    configuration = loads(text, folder=tmp_path, environ={})
     assert configuration.admin.token is not None
+    assert [token.name for token in configuration.admin.tokens] == ["ci"]
     assert configuration.controller.token is not None

@@ -70,7 +70,11 @@ def test_a_token_is_not_shown_and_can_be_given_back_through_the_environment():
 def test_the_file_of_a_token_is_shown_and_read_again(tmp_path: Path):
     (tmp_path / "token").write_text("s3cret\n")
     config = config_of(f"{HEAD}{ONE}admin: {{token_file: token}}", folder=tmp_path)
-    assert plain(config)["admin"] == {"address": "127.0.0.1:9900", "token_file": str(tmp_path / "token")}
+    assert plain(config)["admin"] == {
+        "address": "127.0.0.1:9900",
+        "token_file": str(tmp_path / "token"),
+        "tokens": [],
+    }
     assert loads(render(config), environ={}) == config
 
 

@@ -244,7 +244,11 @@ async def test_signals_and_the_line(api: Api):
     await api.stage.tick(2)
     assert (await api.good("GET", "/v1/rollouts/shop-1"))["phase"] == "holding"
     stopped = await api.good("PUT", "/v1/line", {"stopped": True, "reason": "incident"}, **{"X-Serinus-Actor": "dave"})
-    assert stopped == {"stopped": True, "by": "dave", "reason": "incident"} == await api.good("GET", "/v1/line")
+    assert (
+        stopped
+        == {"stopped": True, "by": "dave", "actor": "", "reason": "incident"}
+        == await api.good("GET", "/v1/line")
+    )
     assert (await api.good("GET", "/v1/rollouts"))["stopped"] == "incident"
     status, content = await api.ask("POST", "/v1/rollouts/shop-1/resume")
     assert (status, "the line is stopped by dave: incident" in content["detail"]) == (409, True)

@@ -86,6 +86,8 @@ def test_a_message_says_what_happened_and_why():
         "event": "held",
         "why": "latency: slow",
         "by": "",
+        "actor": "",
+        "reason": "",
         "verdicts": [{"check": "latency"}],
     }
 

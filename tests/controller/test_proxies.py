@@ -118,7 +118,7 @@ async def test_a_proxy_is_called_over_a_unix_socket_with_its_token(tmp_path: Pat
         if is_right:
             assert (await proxy.count("shop", 5000))["now"] == 8
         else:
-            with pytest.raises(ProxyRefused, match="This is not the token"):
+            with pytest.raises(ProxyRefused, match="There is no such token"):
                 await proxy.look("shop")
         await proxy.close()
     await runner.cleanup()

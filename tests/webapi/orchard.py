@@ -1,18 +1,18 @@
 """A small API of its own, made of everything that `webapi` offers, for its tests: trees, and the apples on them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from yarl import URL
 
 from config.admin import Admin
 from config.problems import Problem
 from webapi.app import create_app
-from webapi.asking import read_actor
+from webapi.asking import read_who
 from webapi.call import Call, answer
 from webapi.events import EventWriter, last_event_id
 from webapi.gate import Gate
@@ -50,6 +50,15 @@ class Found(Closed):
     problems: list[str]
 
 
+class Felling(Closed):
+    """How a tree is felled."""
+
+    model_config = ConfigDict(strict=False)
+
+    force: bool = False
+    """Also with apples on it."""
+
+
 class Asked:
     """One request, read."""
 
@@ -59,7 +68,7 @@ class Asked:
     def found(self, apples: int) -> web.Response:
         paths = [problem.path for problem in self.problems]
         tree = self.request.match_info["tree"]
-        return answer(Found(tree=tree, apples=apples, by=read_actor(self.request, "somebody"), problems=paths))
+        return answer(Found(tree=tree, apples=apples, by=str(read_who(self.request, "somebody")), problems=paths))
 
 
 async def get_tree(asked: Asked) -> web.Response:
@@ -78,6 +87,14 @@ async def post_water(asked: Asked) -> web.Response:
     return asked.found(asked.body.litres)
 
 
+async def delete_tree(asked: Asked) -> web.Response:
+    return asked.found(0)
+
+
+async def post_graft(asked: Asked) -> web.Response:
+    return asked.found(1)
+
+
 async def get_falling(asked: Asked) -> web.StreamResponse:
     writer, number = EventWriter(asked.request), (last_event_id(asked.request) or 0) + 1
     await writer.prepare()
@@ -94,8 +111,15 @@ _TREE = "/trees/{tree}"
 CALLS: tuple[Call[Any], ...] = (
     Call("GET", "/sky", get_sky, "The sky", is_open=True),
     Call("GET", _TREE, get_tree, "A tree", Found),
-    Call("PUT", f"{_TREE}/apples", put_apples, "Pick", Found, Picking, (408, 409, 413, 415)),
-    Call("POST", f"{_TREE}/water", post_water, "Water", Found, Watering, (408, 413, 415)),
+    Call("PUT", f"{_TREE}/apples", put_apples, "Pick", Found, Picking, (408, 409, 413, 415), role="operate"),
+    Call("POST", f"{_TREE}/water", post_water, "Water", Found, Watering, (408, 413, 415), role="operate"),
+    Call(
+        *("DELETE", _TREE, delete_tree, "Fell", Found),
+        query=Felling,
+        role="operate",
+        roles_of_options={"force": "admin"},
+    ),
+    Call("POST", f"{_TREE}/graft", post_graft, "Graft; the row says no role", Found),
     Call("GET", "/falling", get_falling, "What falls", Found, media_type="text/event-stream"),
 )
 DOCUMENT = document("Orchard", CALLS, {"tree": "The name of a tree"})
@@ -140,9 +164,14 @@ class Orchard:
         return response.status, content
 
 
+def settings_of(*, tokens: Iterable[Mapping[str, Any]] = (), **settings: Any) -> Admin:
+    """Settings as a file would say them."""
+    return Admin.model_validate({**settings, "tokens": tuple(tokens)})
+
+
 @asynccontextmanager
 async def growing(**settings: Any) -> AsyncIterator[Orchard]:
     """An orchard with these settings."""
-    orchard = Orchard(Admin.model_validate(settings))
+    orchard = Orchard(settings_of(**settings))
     async with orchard.client:
         yield orchard

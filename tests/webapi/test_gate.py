@@ -58,7 +58,7 @@ async def test_another_token_does_not_open(api: Orchard, token: str):
     response, content = await api.ask("PUT", APPLES, headers=bearer(token), json={})
     assert response.status == 401
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="serinus", error="invalid_token"'
-    assert content["detail"] == "This is not the token"
+    assert content["detail"] == "There is no such token"
 
 
 async def test_an_open_call_needs_no_token(api: Orchard):

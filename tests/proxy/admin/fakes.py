@@ -51,10 +51,10 @@ class FakeSupervisor:
             self.events.publish("change", generation=changed.generation)
             return changed
 
-    async def reload(self) -> tuple[str, ...]:
+    async def reload(self, *, actor: str = "", reason: str = "") -> tuple[str, ...]:
         if isinstance(self.file, ConfigError):
             raise self.file
-        self.live = reconfigure(self.live, self.file, Change("file", "reload", 0.0), salts(self.file))
+        self.live = reconfigure(self.live, self.file, Change("reload", reason, 0.0, actor=actor), salts(self.file))
         return self.notices
 
     def health_of(self, service: str, version: str, address: str) -> EndpointHealth:

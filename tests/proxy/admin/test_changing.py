@@ -28,7 +28,7 @@ async def test_a_split_answers_with_the_service_that_is_served_now(api: Api, sup
     assert {name: version["target"] for name, version in shop["versions"].items()} == {"stable": 0.9, "canary": 0.1}
     change = shop["last_change"]
     assert change.pop("at") > 0
-    assert change == {"by": "kim", "reason": "looks well", "generation": 2}
+    assert change == {"by": "kim", "actor": "", "reason": "looks well", "generation": 2}
 
 
 @pytest.mark.parametrize("text", ["größer", "👩‍💻 said so", "a\u00a0b", "ใช้ได้", '"quoted"'])

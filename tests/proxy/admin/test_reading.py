@@ -63,8 +63,8 @@ async def test_a_service_shows_what_is_live_and_how_it_does(
                 "endpoints": [an_endpoint("127.0.0.1:9003", in_flight=7, ejected_workers=2)],
             },
         },
-        "last_change": {"by": "file", "reason": "", "at": 0.0, "generation": 1},
-        "split_change": {"by": "file", "reason": "", "at": 0.0, "generation": 1},
+        "last_change": {"by": "file", "actor": "", "reason": "", "at": 0.0, "generation": 1},
+        "split_change": {"by": "file", "actor": "", "reason": "", "at": 0.0, "generation": 1},
         "lease": None,
     }
 

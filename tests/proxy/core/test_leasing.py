@@ -91,6 +91,11 @@ class TestRunningOut:
         with pytest.raises(Refused, match="no lease that could run out"):
             run_out(a_live(), "shop", 8.0)
 
+    def test_a_split_that_the_holder_has_made_with_a_named_token_is_taken_back(self):
+        change = Change("controller-token", actor="rollout shop-1")
+        after = run_out(set_split(led(BACK), "shop", {"stable": 1, "canary": 1}, change), "shop", 7.0)
+        assert after.services["shop"].weights == {"stable": 100.0, "canary": 0.0}
+
     def test_a_split_that_a_person_has_set_since_stays(self):
         live = set_split(led(BACK), "shop", {"stable": 1, "canary": 1}, Change("carol"))
         after = run_out(live, "shop", 7.0)
