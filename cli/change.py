@@ -48,8 +48,9 @@ def activate(admin: AdminClient, output: Output, service: str, version: str, rea
 
 
 @click.command()
+@reason_option
 @talks_to_admin
-def reload(admin: AdminClient, output: Output) -> None:
+def reload(admin: AdminClient, output: Output, reason: str) -> None:
     """Have the proxy read its file again; a bad file changes nothing."""
-    generation = admin.reload()
+    generation = admin.reload(reason=reason)
     output.show({"generation": generation}, f"the file is live (generation {generation})")

@@ -211,9 +211,9 @@ class AdminClient(ApiClient):
         query = urlencode({"force": str(force).lower(), "reason": reason})
         return self._change("DELETE", f"{path}?{query}", None, if_match)
 
-    def reload(self) -> int:
+    def reload(self, *, reason: str = "") -> int:
         """Have the proxy read its file again; gives the generation."""
-        return int(self._call("POST", "/v1/reload")["generation"])
+        return int(self._call("POST", "/v1/reload", {"reason": reason})["generation"])
 
     def _change(self, method: str, path: str, body: Any, if_match: int | None) -> ServiceStatus:
         headers = {} if if_match is None else {"If-Match": f'"{if_match}"'}

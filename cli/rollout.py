@@ -22,7 +22,7 @@ from cli.controller import DEFAULT_CONTROLLER, ENDED, ControllerClient, RolloutS
 from cli.faults import BadUsage, Fault, Unreachable
 from cli.options import actor, reason_option, token_option
 from cli.output import Output, Progress, json_option
-from cli.rollout_words import all_in_words, line_of, place_in_words, reasons_in_words
+from cli.rollout_words import all_in_words, line_of, one_in_words, place_in_words, reasons_in_words
 
 P = ParamSpec("P")
 
@@ -128,7 +128,7 @@ def status(controller: ControllerClient, output: Output, name: str | None) -> No
         output.show(every, all_in_words(every))
     else:
         found = controller.find(name)
-        output.show(found, line_of(found))
+        output.show(found, one_in_words(found))
 
 
 @rollout.command()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from cli.controller import DecisionStatus, Reasons, Rollouts, RolloutStatus
+from config.who import Who
 
 
 def place_in_words(rollout: RolloutStatus) -> str:
@@ -29,6 +30,15 @@ def line_of(rollout: RolloutStatus) -> str:
     return f"{rollout['id']}: {place_in_words(rollout)} ({weights_in_words(rollout)})" + (
         f": {reason}" if reason else ""
     )
+
+
+def one_in_words(rollout: RolloutStatus) -> str:
+    """Where it is, and what a person has wanted of it last."""
+    ordered = rollout["ordered"]
+    if ordered is None:
+        return line_of(rollout)
+    reason = f": {ordered['reason']}" if ordered["reason"] else ""
+    return f"{line_of(rollout)}\nlast order: {ordered['event']} by {Who(ordered['by'], ordered['actor'])}{reason}"
 
 
 def all_in_words(rollouts: Rollouts) -> str:

@@ -60,6 +60,9 @@ class Admin(Authorized):
     tokens: tuple[NamedToken, ...] = ()
     """More tokens, each with a name and a role. The one above has the role admin."""
 
+    require_reason: bool = False
+    """Whether a change has to say why."""
+
     @property
     def needs_token(self) -> bool:
         """Whether a call without a token is refused."""

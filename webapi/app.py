@@ -15,7 +15,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from config.admin import Admin
 from config.problems import Problem
-from webapi.asking import read_body, read_query
+from webapi.asking import check_reason, read_body, read_query
 from webapi.call import EVENT_STREAM, Call
 from webapi.gate import Gate, check_role
 from webapi.problem import Denied, answer_expect, problems_answered
@@ -56,7 +56,7 @@ def create_app(
     app = web.Application(middlewares=middlewares, client_max_size=max_body)
     app.on_response_prepare.append(_add_common_fields)
     for call in calls:
-        view = _as_view(call, ask, max_body)
+        view = _as_view(call, ask, settings, max_body)
         app.router.add_route(call.method, _pattern(call), view, expect_handler=answer_expect)
         if call.method == "GET" and call.media_type != EVENT_STREAM:
             app.router.add_route("HEAD", _pattern(call), view, expect_handler=answer_expect)
@@ -85,7 +85,7 @@ def on_shutdown(app: web.Application, end: Callable[[], None]) -> None:
     app.on_shutdown.append(call)
 
 
-def _as_view(call: Call[Any], ask: Ask[Any], max_body: int) -> Handler:
+def _as_view(call: Call[Any], ask: Ask[Any], settings: Callable[[], Admin], max_body: int) -> Handler:
     view: Callable[[Any], Awaitable[web.StreamResponse]] = call.view
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -93,6 +93,8 @@ def _as_view(call: Call[Any], ask: Ask[Any], max_body: int) -> Handler:
         query = read_query(request, call.query)
         check_role(request, call.name, call.needed_with(query))
         body, problems = await read_body(request, call.body, max_body)
+        if settings().require_reason:
+            check_reason(call, query, body)
         return await view(ask(request, query, body, problems))
 
     return serve

@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails
 
 from config.problems import Problem, nearest
 from config.who import Who
-from webapi.call import JSON
+from webapi.call import JSON, Call
 from webapi.problem import Denied, too_large
 from webapi.roles import CALLER
 from webapi.shapes import Closed, Nothing, is_one_line
@@ -30,6 +30,8 @@ M = TypeVar("M", bound=Closed)
 
 BODY_SECONDS: Final = 10.0
 MAX_ACTOR: Final = 100
+#: The fields that say why; the message of a signal is its reason.
+_REASONS: Final = ("reason", "message")
 
 _MESSAGES: Final[Mapping[str, str]] = {
     "bool_parsing": "must be true or false",
@@ -84,6 +86,21 @@ def read_query(request: web.Request, model: type[M]) -> M:
     if problems:
         raise Denied(422, "The query cannot be used", problems)
     return query
+
+
+def check_reason(call: Call[Any], query: Closed, body: Closed) -> None:
+    """Whether a change says why; what is only tried need not.
+
+    Raises:
+        Denied: 422 when it could, and does not.
+    """
+    places = [(each, name) for each in (body, query) for name in _REASONS if name in type(each).model_fields]
+    is_tried = getattr(query, "dry_run", False)
+    if not call.changes or not places or is_tried or any(getattr(*place).strip() for place in places):
+        return
+    field = places[0][1]
+    problem = Problem(field, f"is required here (require_reason): say why; on the command line with --{field}")
+    raise Denied(422, "A change has to say why", (problem,))
 
 
 def read_who(request: web.Request, unknown: str) -> Who:

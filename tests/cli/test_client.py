@@ -89,7 +89,7 @@ def test_every_call_is_the_one_that_the_interface_names(admin: FakeAdmin, client
         ("POST", endpoints, {"address": "[::1]:9004", "reason": ""}),
         ("PUT", f"{endpoints}/unix:/run/a.sock/state", {"state": "drain", "reason": ""}),
         ("DELETE", f"{endpoints}/127.0.0.1:9003?force=true&reason=a+&+b", None),
-        ("POST", "/v1/reload", None),
+        ("POST", "/v1/reload", {"reason": ""}),
     ]
 
 

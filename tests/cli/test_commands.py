@@ -267,3 +267,8 @@ def test_config_check_tells_of_a_token_that_everybody_can_read(tmp_path: Path, a
     told = f"admin.token_file: everybody on this machine can read {tmp_path}/token"
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1].startswith(told)
+
+
+def test_reload_says_why(admin: FakeAdmin, ask: Run):
+    assert ask("reload", "--reason", "new limits").exit_code == 0
+    assert (admin.last.method, admin.last.path, admin.last.body) == ("POST", "/v1/reload", {"reason": "new limits"})

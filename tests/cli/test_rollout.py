@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 
+from cli.rollout_words import one_in_words
 from tests.cli.fake_controller import FakeController, a_rollout, serving
 
 Run = Callable[..., Result]
@@ -204,3 +206,9 @@ def test_a_report_that_cannot_be_written_is_told(ask: Run, tmp_path: Path):
 
 def test_the_report_of_a_rollout_that_is_not_there_is_refused_in_words(ask: Run):
     assert ask("report", "shop-9").exit_code == 1
+
+
+def test_status_of_one_rollout_tells_what_a_person_has_wanted_last():
+    ordered = {"event": "paused", "by": "ci", "actor": "bob", "reason": "lunch", "at": 5.0}
+    rollout: Any = a_rollout(ordered=ordered)
+    assert one_in_words(rollout).splitlines()[1] == "last order: paused by ci for bob: lunch"

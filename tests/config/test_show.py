@@ -74,6 +74,7 @@ def test_the_file_of_a_token_is_shown_and_read_again(tmp_path: Path):
         "address": "127.0.0.1:9900",
         "token_file": str(tmp_path / "token"),
         "tokens": [],
+        "require_reason": False,
     }
     assert loads(render(config), environ={}) == config
 

@@ -80,3 +80,17 @@ async def test_the_line_and_signals_say_who_it_was(api: Api):
     assert isinstance(line, LineChanged)
     assert isinstance(signal, SignalRaised)
     assert ((line.by, line.actor), (signal.by, signal.actor)) == (("admin-er", "kim"), ("admin-er", "kim"))
+
+
+async def test_with_require_reason_every_order_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    text = FILE + "controller: {require_reason: true}"
+    async with staged(tmp_path, monkeypatch, text) as stage, serving(stage) as api:
+        asked: list[tuple[str, str, dict[str, object]]] = [("POST", "/v1/rollouts", {"service": "shop"})]
+        orders = ("promote", "pause", "resume", "abort", "retry")
+        asked += [("POST", f"/v1/rollouts/shop-1/{verb}", {}) for verb in orders]
+        asked += [("POST", "/v1/signals", {"service": "shop"}), ("PUT", "/v1/line", {"stopped": True})]
+        for method, path, body in asked:
+            status, content = await api.ask(method, path, body)
+            assert (status, content["detail"]) == (422, "A change has to say why"), path
+        started = await api.good("POST", "/v1/rollouts", {"service": "shop", "reason": "v2.1"})
+        assert started["ordered"]["reason"] == "v2.1"

@@ -80,3 +80,23 @@ async def test_a_lease_belongs_to_what_the_owner_of_the_token_says_it_leads(api:
     assert (await api.problem("DELETE", "/v1/services/shop/lease", headers=other))[0] == 409
     response, _ = await api.ask("DELETE", "/v1/services/shop/lease", headers=said)
     assert response.status == 200
+
+
+@pytest.mark.parametrize("supervisor", [FakeSupervisor(a_config(admin={"require_reason": True}))])
+async def test_with_require_reason_every_change_by_people_says_why(api: Api):
+    endpoint = "/v1/services/shop/versions/canary/endpoints/127.0.0.1:9003"
+    asked: list[tuple[str, str, dict[str, Any] | None]] = [
+        ("PUT", SPLIT, {"weights": {"stable": 1}}),
+        ("PUT", "/v1/services/shop/active", {"version": "stable"}),
+        ("POST", "/v1/services/shop/versions/canary/endpoints", {"address": "127.0.0.1:9004"}),
+        ("PUT", f"{endpoint}/state", {"state": "drain"}),
+        ("DELETE", endpoint, None),
+        ("POST", "/v1/reload", None),
+    ]
+    for method, path, body in asked:
+        status, content = await api.problem(method, path, json=body)
+        assert (status, content["detail"]) == (422, "A change has to say why"), path
+    response, _ = await api.ask("PUT", f"{SPLIT}?dry_run=true", json={"weights": {"stable": 1}})
+    assert response.status == 200
+    response, _ = await api.ask("DELETE", f"{endpoint}?reason=gone")
+    assert response.status == 200
