@@ -1,7 +1,8 @@
 # Each target prepares .venv by itself: `make demo` and `make test` work on a machine with Python and make only.
 #   PYTHON   the interpreter to build .venv from          make test PYTHON=python3.13
 #   ARGS     more arguments for the command of a target   make test ARGS='-k routing'
-#   ONLY     which lines `make bench` measures         make bench ONLY=small ARGS="--peers floor"
+#   BREAK    what is wrong with the new version           make demo BREAK=errors
+#   ONLY     which lines `make bench` measures            make bench ONLY=small ARGS="--peers floor"
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,8 +16,8 @@ BUILD := setup.py $(wildcard build_backend/*.py)
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: build ## run two demo services, the proxy and traffic in this terminal
-	$(BIN)/serinus demo $(ARGS)
+demo: build ## watch a canary in this terminal; with BREAK=errors, how a bad one is rolled back
+	$(BIN)/serinus demo $(if $(BREAK),--break $(BREAK)) $(ARGS)
 
 test: build ## run the tests
 	$(BIN)/pytest $(ARGS)
@@ -36,7 +37,7 @@ bench: build ## measure against other proxies
 decisions: build ## compare rules that roll back or promote, on simulated traffic
 	$(BIN)/python -m loadtests.decisions --short $(ARGS)
 
-load: build ## run locust against the demo
+load: build ## run locust against the demo, while a rollout is under way
 	$(BIN)/python -m loadtests.run $(ARGS)
 
 build: $(VENV)/built ## compile what changed, in place

@@ -3,6 +3,8 @@
 Owns the order of things and the judgement: the error budget and, for each version, the share that the proxy says it got
 against the one that it should have. Exit codes: 0 good, 1 not good, 2 usage.
 
+The demo has a rollout under way meanwhile, in a step that outlasts the load: it must still be in it afterwards.
+
 Locust runs as a program of its own, because it patches the interpreter that it runs in.
 """
 
@@ -21,7 +23,8 @@ from typing import Any, Final
 
 import aiohttp
 
-from loadtests.demo.stage import SERVICE, Stage, StageFault
+from loadtests.demo.configuration import SERVICE, Walk
+from loadtests.demo.stage import Stage, StageFault
 
 #: The environment variable that tells the locustfile where to write its counts, named there too.
 COUNTS: Final = "SERINUS_LOAD_COUNTS"
@@ -29,6 +32,9 @@ _LOCUSTFILE: Final = Path(__file__).with_name("locustfile.py")
 _IDENTITIES: Final = 1000  # StickyUser.identities; the file cannot be imported
 _HARVEST_SECONDS: Final = 2.5  # the proxy gathers its counters once a second
 _SIGMAS: Final = 5.0
+_BEGIN_SECONDS: Final = 30.0  # of a rollout
+_POLL_SECONDS: Final = 0.1
+_WALK: Final = Walk(weights=(10,), bake=600.0)  # it stays at this weight, however the versions do
 _SLACK: Final = 16  # requests: two per worker that splits, and those around the ends of the run
 
 
@@ -38,6 +44,8 @@ class Target:
 
     host: str
     admin: str
+    rollout: str | None = None
+    """Where the controller tells of the rollout that is under way, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,12 @@ def complaints(load: Load, service: Mapping[str, Any], budget: float) -> Iterato
             yield f"{name} got {got} where it should have {target:.2%} ± {allowed:.2%}"
 
 
+def complaints_of_rollout(rollout: Mapping[str, Any] | None) -> Iterator[str]:
+    """What is wrong with the rollout that was under way."""
+    if rollout is not None and rollout["phase"] != "step":
+        yield f"rollout {rollout['id']} is {rollout['phase'].replace('_', ' ')}: {rollout['why']}"
+
+
 def tolerance(share: float, steady: int, sticky: int) -> float:
     """How far the actual share of a version may be from its target.
 
@@ -94,14 +108,17 @@ async def main(arguments: Sequence[str] | None = None) -> int:
         async with _target(options) as target:
             load = await _locust(options, target.host)
             await asyncio.sleep(_HARVEST_SECONDS)
-            service = await _service(target.admin, options.service)
+            service = await _ask(f"{target.admin}/v1/services/{options.service}")
+            rollout = await _ask(target.rollout) if target.rollout else None
     except (StageFault, aiohttp.ClientError) as exc:
         print(f"load test: {exc}", file=sys.stderr)
         return 1
     for name, version in service["versions"].items():
         actual = "no requests" if version["actual"] is None else f"{version['actual']:.2%}"
         print(f"{options.service}/{name}: {actual} of the requests, target {version['target']:.2%}")
-    found = list(complaints(load, service, options.budget))
+    if rollout:
+        print(f"rollout {rollout['id']}: {rollout['phase']}, {rollout['waits'] or rollout['why']}")
+    found = [*complaints(load, service, options.budget), *complaints_of_rollout(rollout)]
     for complaint in found:
         print(f"load test: {complaint}", file=sys.stderr)
     print(f"{load.total} requests, {load.failures} failed: {'not good' if found else 'good'}")
@@ -125,8 +142,29 @@ async def _target(options: argparse.Namespace) -> AsyncIterator[Target]:
     if options.host:
         yield Target(options.host, options.admin)
         return
-    async with Stage.set_up(options.workers) as stage:
-        yield Target(stage.url("proxy"), stage.url("admin"))
+    async with Stage.set_up(options.workers, _WALK) as stage:
+        yield Target(stage.url("proxy"), stage.url("admin"), await _begin_rollout(stage.url("controller")))
+
+
+async def _begin_rollout(controller: str) -> str:
+    """Start the rollout and wait until it is in its step; gives its address.
+
+    Raises:
+        StageFault: it does not get there.
+    """
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+        async with session.post(f"{controller}/v1/rollouts", json={"service": SERVICE}) as response:
+            rollout = await response.json()
+        url = f"{controller}/v1/rollouts/{rollout['id']}"
+        try:
+            async with asyncio.timeout(_BEGIN_SECONDS):
+                while rollout["phase"] != "step" or not rollout["applied"]:
+                    await asyncio.sleep(_POLL_SECONDS)
+                    async with session.get(url) as response:
+                        rollout = await response.json()
+        except TimeoutError as exc:
+            raise StageFault(f"rollout {rollout['id']} does not begin: {rollout['waits']}") from exc
+    return url
 
 
 async def _locust(options: argparse.Namespace, host: str) -> Load:
@@ -153,10 +191,9 @@ async def _locust(options: argparse.Namespace, host: str) -> Load:
         return Load.of(json.loads(counts.read_text(encoding="utf-8")))
 
 
-async def _service(admin: str, service: str) -> Mapping[str, Any]:
+async def _ask(url: str) -> Mapping[str, Any]:
     token = os.environ.get("SERINUS_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    url = f"{admin}/v1/services/{service}"
     async with aiohttp.ClientSession(headers=headers) as session, session.get(url, raise_for_status=True) as response:
         found: Mapping[str, Any] = await response.json()
         return found

@@ -60,6 +60,10 @@ class Child:
             self._kill_group()
         await self.program.wait()
 
+    def kill(self) -> None:
+        """Kill the program and everything that it started, at once."""
+        self._kill_group()
+
     def last_words(self, lines: int = 12) -> str:
         """The end of what it printed."""
         with self.log.open(encoding="utf-8", errors="replace") as text:

@@ -14,12 +14,14 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 from aiohttp import web
 
 from config.units import parse_duration, parse_share, render_duration
+
+_SPREAD: Final = 0.3  # of the logarithm of the work: one in a hundred takes twice as long
 
 
 @dataclass(slots=True)
@@ -53,6 +55,8 @@ class Shop:
     """The service itself."""
 
     version: str
+    work: float = 0.0
+    """What an answer takes, in seconds, more or less."""
     knobs: Knobs = field(default_factory=Knobs)
     chance: random.Random = field(default_factory=random.Random)
     numbers: "count[int]" = field(default_factory=lambda: count(1))
@@ -61,8 +65,8 @@ class Shop:
         """Answer any request."""
         number = next(self.numbers)
         fails = self.chance.random() < self.knobs.error_rate
-        if self.knobs.delay:
-            await asyncio.sleep(self.knobs.delay)
+        if seconds := self.knobs.delay + self.work * self.chance.lognormvariate(0, _SPREAD):
+            await asyncio.sleep(seconds)
         return web.json_response(
             {"version": self.version, "request": number, **({"error": "the knob says so"} if fails else {})},
             status=500 if fails else 200,
@@ -101,13 +105,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--port", type=int, help="the port to listen on, on 127.0.0.1")
     place.add_argument("--fd", type=int, help="a listening socket that was inherited")
+    parser.add_argument("--work", default="0s", type=parse_duration, help="what an answer takes, about (default: 0s)")
     options = parser.parse_args(arguments)
     if options.fd is None:
         listener = socket.create_server(("127.0.0.1", options.port))
     else:
         listener = socket.socket(fileno=options.fd)
     web.run_app(
-        Shop(options.version).application(),
+        Shop(options.version, options.work).application(),
         sock=listener,
         print=None,
         access_log=None,

@@ -1,18 +1,20 @@
-"""The stage of the demonstration: two services and the proxy, running, in a temporary folder.
+"""The stage of the demonstration: the endpoints of two versions, the proxy and the controller, in a temporary folder.
 
-Owns which programs run, on which ports and with which configuration. Must not make traffic and must not show anything.
+Owns which programs run, and on which ports. Must not make traffic, start a rollout or show anything.
 
-1. `Stage.set_up` is a context: when it is left, however that happens, no child is left.
-2. The services inherit their sockets, so their ports cannot be lost to somebody else in between. The ports of the proxy
-   are tried first and bound by itself: it is started as a user would start it.
+1. `Stage.set_up` is a context: when it is left, however that happens, no child and no file is left.
+2. The endpoints inherit their sockets, so their ports cannot be lost to somebody else in between. The ports of the
+   proxy and the controller are tried first and bound by themselves: both are started as a user would start them.
+3. Stages are set up one after the other: of two that began at once, both would find the same ports free.
+4. A child that ends by itself is a fault of the stage, unless it was told to die.
 """
 
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -20,43 +22,25 @@ from typing import Final
 import aiohttp
 
 from loadtests.demo.children import Child
+from loadtests.demo.configuration import ENDPOINTS, OTHER_PORTS, Walk, configuration
 
-SERVICE: Final = "shop"
-PROXY_PORT: Final = 8080
-ADMIN_PORT: Final = 9900
-#: The versions with the ports that they get when these are free.
-VERSION_PORTS: Final[Mapping[str, int]] = {"stable": 9001, "canary": 9002}
+#: What a request costs, in seconds: about that of a page that asks a database.
+WORK: Final = 0.04
 
-_READY_SECONDS: Final = 30.0
+_READY_SECONDS: Final = 60.0
 _PROBE_SECONDS: Final = 0.05
+
+_PROGRAMS: Final = ("proxy", "controller")
+_BEGINNING: Final = "\0serinus-demo-begins"
 
 # -P: a folder named `config` or `proxy` where the demo is started must not take the place of ours.
 _PYTHON: Final = (sys.executable, "-P", "-m")
 
-_CONFIGURATION: Final = """\
-listen:
-  - address: 127.0.0.1:{proxy}
-admin:
-  address: 127.0.0.1:{admin}
-workers: {workers}
-access_log: off
-drain_timeout: 2s
-services:
-  shop:
-    versions:
-      stable: {{endpoints: ["127.0.0.1:{stable}"]}}
-      canary: {{endpoints: ["127.0.0.1:{canary}"]}}
-    split: {{stable: 90, canary: 10}}
-    sticky: {{key: header:X-User-Id}}    # requests without it are split one by one
-    expose_version: true
-    health: {{path: /healthz, interval: 1s}}
-    breaker: {{window: 20, fails: 15}}   # takes a canary out that fails nearly always, within a second
-routes:
-  - match: {{headers: {{X-Preview: canary}}}}
-    service: shop
-    version: canary
-  - service: shop
-"""
+#: The usual ports, by name.
+USUAL_PORTS: Final[Mapping[str, int]] = {
+    **OTHER_PORTS,
+    **{name: port for endpoints in ENDPOINTS.values() for name, port in endpoints},
+}
 
 
 class StageFault(Exception):
@@ -70,51 +54,68 @@ class Stage:
     configuration: Path
     ports: Mapping[str, int]
     children: Collection[Child]
+    walk: Walk = field(default_factory=Walk)
+    killed: set[str] = field(default_factory=set)
+    """The children that were told to die."""
 
     @classmethod
     @asynccontextmanager
-    async def set_up(cls, workers: str = "auto") -> AsyncIterator["Stage"]:
-        """Start everything and wait until the proxy is ready; end everything at the end of the block.
+    async def set_up(cls, workers: str = "auto", walk: Walk | None = None) -> AsyncIterator["Stage"]:
+        """Start everything and wait until it is ready; end everything at the end of the block.
 
         Raises:
-            StageFault: a child ended or the proxy did not become ready.
+            StageFault: a child ended or something did not become ready.
         """
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="serinus-demo-")))
-            ports = {"proxy": _free_port(PROXY_PORT), "admin": _free_port(ADMIN_PORT)}
-            children = []
-            for version, wanted in VERSION_PORTS.items():
-                with _listen(wanted) as listener:
-                    ports[version] = listener.getsockname()[1]
-                    child = await Child.start(version, _service(version, listener), folder, [listener.fileno()])
-                stack.push_async_callback(child.stop)
-                children.append(child)
-            configuration = folder / "serinus.yaml"
-            configuration.write_text(_CONFIGURATION.format(workers=workers, **ports), encoding="utf-8")
-            child = await Child.start("proxy", [*_PYTHON, "cli", "proxy", "-c", str(configuration)], folder)
-            stack.push_async_callback(child.stop)  # first of all, so that no request loses its service
-            stage = cls(configuration, ports, [*children, child])
-            await stage._become_ready()
+            async with _turn_to_begin():
+                stage = await cls._start(stack, folder, workers, walk or Walk())
+                await stage._become_ready()
             yield stage
 
+    @classmethod
+    async def _start(cls, stack: AsyncExitStack, folder: Path, workers: str, walk: Walk) -> "Stage":
+        ports = {name: _free_port(wanted) for name, wanted in OTHER_PORTS.items()}
+        children: list[Child] = []
+        stack.push_async_callback(_stop, children)
+        for version, endpoints in ENDPOINTS.items():
+            for name, wanted in endpoints:
+                with _listen(wanted) as listener:
+                    ports[name] = listener.getsockname()[1]
+                    children.append(await Child.start(name, _endpoint(version, listener), folder, [listener.fileno()]))
+        file = folder / "serinus.yaml"
+        text = configuration(ports, walk, workers=workers, state_dir=str(folder / "state"))
+        file.write_text(text, encoding="utf-8")
+        for program in _PROGRAMS:
+            command = [*_PYTHON, "cli", program, "-c", str(file)]
+            children.append(await Child.start(program, command, folder))
+        return cls(file, ports, children, walk)
+
     def url(self, name: str) -> str:
-        """The address of the proxy, of admin or of a version."""
+        """The address of the proxy, of admin, of the controller or of an endpoint."""
         return f"http://127.0.0.1:{self.ports[name]}"
 
     def moved_ports(self) -> Mapping[str, int]:
         """The usual ports that were taken, by name."""
-        usual = {"proxy": PROXY_PORT, "admin": ADMIN_PORT, **VERSION_PORTS}
-        return {name: port for name, port in usual.items() if self.ports[name] != port}
+        return {name: port for name, port in USUAL_PORTS.items() if self.ports[name] != port}
+
+    def kill(self, name: str) -> None:
+        """Kill a child (SIGKILL), which is no fault."""
+        self.killed.add(name)
+        next(child for child in self.children if child.name == name).kill()
 
     async def wait_for_death(self) -> StageFault:
         """Wait until a child ends by itself, which none of them should."""
         ends = {asyncio.ensure_future(child.program.wait()): child for child in self.children}
         try:
-            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            while True:
+                done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                dead = [ends.pop(end) for end in done]
+                if words := [child.obituary() for child in dead if child.name not in self.killed]:
+                    return StageFault("\n".join(words))
         finally:
             for end in ends:
                 end.cancel()
-        return StageFault("\n".join(ends[end].obituary() for end in done))
 
     async def _become_ready(self) -> None:
         death = asyncio.ensure_future(self.wait_for_death())
@@ -132,11 +133,52 @@ class Stage:
         readiness.result()
 
     async def _wait_until_ready(self) -> None:
-        probes = [f"{self.url(version)}/healthz" for version in VERSION_PORTS] + [f"{self.url('admin')}/readyz"]
+        endpoints = [name for version in ENDPOINTS.values() for name, _ in version]
+        probes = [f"{self.url(name)}/healthz" for name in (*endpoints, "controller")] + [f"{self.url('admin')}/readyz"]
         async with aiohttp.ClientSession() as session:
             for probe in probes:
                 while not await _is_well(session, probe):  # noqa: ASYNC110 - another program tells no event
                     await asyncio.sleep(_PROBE_SECONDS)
+
+
+async def _stop(children: Sequence[Child]) -> None:
+    """Stop all of them: the endpoints after the others, so that no request loses its own."""
+    endpoints = [child for child in children if child.name not in _PROGRAMS]
+    try:
+        await asyncio.gather(*(child.stop() for child in children if child.name in _PROGRAMS))
+    finally:
+        await asyncio.gather(*(child.stop() for child in endpoints))
+
+
+@asynccontextmanager
+async def _turn_to_begin() -> AsyncIterator[None]:
+    """Within the block, no other stage on this machine chooses its ports.
+
+    A name in the abstract namespace of Linux leaves no file behind, is free again when its holder was killed, and is
+    shared by exactly those who share the ports.
+
+    Raises:
+        StageFault: it is never our turn.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as name:
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                while not _takes(name):  # noqa: ASYNC110 - another program tells no event
+                    await asyncio.sleep(_PROBE_SECONDS)
+        except TimeoutError as exc:
+            raise StageFault("another demonstration on this machine does not get ready") from exc
+        yield
+
+
+def _takes(name: socket.socket) -> bool:
+    try:
+        name.bind(_BEGINNING)
+    except OSError:
+        return False
+    return True
 
 
 async def _is_well(session: aiohttp.ClientSession, url: str) -> bool:
@@ -147,9 +189,9 @@ async def _is_well(session: aiohttp.ClientSession, url: str) -> bool:
         return False
 
 
-def _service(version: str, listener: socket.socket) -> list[str]:
-    fd = str(listener.fileno())
-    return [*_PYTHON, "loadtests.demo.service", "--version", version, "--fd", fd]
+def _endpoint(version: str, listener: socket.socket) -> list[str]:
+    options = ["--version", version, "--fd", str(listener.fileno()), "--work", f"{WORK:g}s"]
+    return [*_PYTHON, "loadtests.demo.service", *options]
 
 
 def _listen(wanted: int) -> socket.socket:

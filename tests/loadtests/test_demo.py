@@ -6,15 +6,23 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from cli.demo import BREAK_NAMES
+from config.load import load
+from config.model import CanaryRollout
+from loadtests.demo.breaks import BREAKS
 from loadtests.demo.children import Child
+from loadtests.demo.configuration import ENDPOINTS, SERVICE, Walk, configuration
 from loadtests.demo.service import Knobs, Shop
-from loadtests.demo.traffic import Tally, Traffic
+from loadtests.demo.stage import USUAL_PORTS, Stage
+from loadtests.demo.traffic import Recent, Tally, Traffic
 
 # Nobody listens there: it needs root, and the port is reserved.
 NOBODY = "http://127.0.0.1:1"
@@ -175,3 +183,80 @@ async def test_a_child_stops_when_its_parent_was_killed(tmp_path: Path):
     parent.program.kill()
     await until(lambda: not is_alive(sleeper))
     await parent.stop()
+
+
+def test_a_tally_knows_what_each_version_did_lately():
+    tally = Tally()
+    tally.answer("stable", 1.0, 0.9, is_good=True)  # too long ago at 10
+    for number in range(1, 101):
+        tally.answer("stable", 9.0, number / 1000, is_good=True)
+    tally.answer("canary", 9.5, 0.02, is_good=False)
+    assert tally.recent(10.0) == {"stable": Recent(100, 0, 0.05, 0.099), "canary": Recent(1, 1, None, None)}
+    assert (tally.answered, tally.failed_by) == (Counter(stable=101, canary=1), Counter(canary=1))
+    assert tally.recent(100.0) == {}
+
+
+@pytest.mark.parametrize("walk", [Walk(), Walk((10,), 600.0), Walk((0.5, 100), 0.5)])
+def test_the_file_of_the_demonstration_is_a_good_one(walk: Walk, tmp_path: Path):
+    file = tmp_path / "serinus.yaml"
+    file.write_text(configuration(USUAL_PORTS, walk, workers="2", state_dir=str(tmp_path)), encoding="utf-8")
+    rollout = load(file, {}).rollouts[SERVICE]
+    assert isinstance(rollout, CanaryRollout)
+    assert [step.weight for step in rollout.steps] == [*walk.weights]
+
+
+@asynccontextmanager
+async def shops() -> AsyncIterator[tuple[Stage, dict[str, Shop]]]:
+    """A stage of which nothing runs but the endpoints, here."""
+    async with AsyncExitStack() as stack:
+        ports, found = dict(USUAL_PORTS), {}
+        for version, endpoints in ENDPOINTS.items():
+            for name, _ in endpoints:
+                found[name] = Shop(version)
+                server = await stack.enter_async_context(TestServer(found[name].application()))
+                ports[name] = server.port or 0
+        yield Stage(Path("serinus.yaml"), ports, []), found
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs"), [("errors", Knobs(error_rate=1.0)), ("latency", Knobs(delay=0.16)), ("slow-leak", Knobs(1.0))]
+)
+async def test_a_break_makes_the_new_version_bad_and_leaves_the_old_one(
+    name: str, knobs: Knobs, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("loadtests.demo.breaks._LEAK", 1.0)
+    async with shops() as (where, found):
+        breaking = asyncio.ensure_future(BREAKS[name].does(where))
+        await until(lambda: found["canary"].knobs == knobs)
+        await breaking
+        assert [shop.knobs for shop in found.values() if shop.version == "stable"] == [Knobs(), Knobs()]
+
+
+async def test_an_outage_hits_the_old_version_first_and_is_over_there_last(monkeypatch: pytest.MonkeyPatch):
+    seen: list[tuple[float, float]] = []
+    async with shops() as (where, found):
+
+        async def note(_: float) -> None:
+            seen.append((found["stable-2"].knobs.error_rate, found["canary"].knobs.error_rate))
+
+        monkeypatch.setattr("loadtests.demo.breaks._rest", note)
+        await BREAKS["outage"].does(where)
+        assert seen == [(1, 0), (1, 1), (1, 0)]
+        assert {shop.knobs.error_rate for shop in found.values()} == {0}
+
+
+def test_the_command_knows_every_break():
+    assert (*BREAKS,) == BREAK_NAMES
+
+
+async def test_a_child_that_was_told_to_die_is_no_fault_of_the_stage(tmp_path: Path):
+    script = "import time\nprint('ready')\ntime.sleep(60)"
+    doomed, other = [replace(await start(tmp_path, script), name=name) for name in ("canary", "proxy")]
+    where = Stage(tmp_path, USUAL_PORTS, [doomed, other])
+    death = asyncio.ensure_future(where.wait_for_death())
+    where.kill("canary")
+    await doomed.program.wait()
+    other.program.kill()
+    assert str(await death).startswith(f"proxy ({other.program.pid}) was ended by SIGKILL")
+    await doomed.stop()
+    await other.stop()

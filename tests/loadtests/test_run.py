@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtests import run
-from loadtests.run import Load, complaints, tolerance
+from loadtests.run import Load, complaints, complaints_of_rollout, tolerance
 
 LOCUSTFILE = Path(run.__file__).with_name("locustfile.py")
 
@@ -69,3 +69,13 @@ def test_the_locustfile_has_the_numbers_and_names_that_the_verdict_relies_on():
         if isinstance(target, ast.Name)
     }
     assert (constants["identities"], constants["COUNTS"]) == (run._IDENTITIES, run.COUNTS)
+
+
+def test_a_rollout_that_is_still_in_its_step_is_good():
+    assert list(complaints_of_rollout(None)) == []
+    assert list(complaints_of_rollout({"id": "shop-1", "phase": "step", "why": ""})) == []
+
+
+def test_a_rollout_that_has_left_its_step_is_not_good():
+    rollout = {"id": "shop-1", "phase": "rolled_back", "why": "errors: too many"}
+    assert list(complaints_of_rollout(rollout)) == ["rollout shop-1 is rolled back: errors: too many"]

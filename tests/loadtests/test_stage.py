@@ -1,31 +1,37 @@
-"""The whole demonstration as a program: it shows two versions, and however it ends, it leaves nothing behind."""
+"""The whole demonstration as a program: a canary goes up or is rolled back, and however it ends, nothing is left."""
 
 import asyncio
+import fcntl
 import json
 import os
+import pty
+import re
 import signal
 import socket
+import struct
 import sys
+import termios
 import uuid
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from cli.client import AdminClient
 from loadtests.demo import stage
-from loadtests.demo.stage import Stage
+from loadtests.demo.stage import USUAL_PORTS, Stage
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="finds what was left behind in /proc"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
 ]
 ROOT = Path(__file__).parents[2]
 MARK = "SERINUS_TEST_MARK"
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+FAST = ("--steps", "50", "--bake", "1", "--rate", "100")
 
 
 class Demo:
@@ -43,7 +49,7 @@ class Demo:
 
     async def rest(self) -> list[Any]:
         """All further lines."""
-        lines = []
+        lines: list[Any] = []
         while (line := await self.line()) is not None:
             lines.append(line)
         return lines
@@ -78,10 +84,10 @@ class Demo:
 
 
 @asynccontextmanager
-async def demo(*options: str) -> AsyncIterator[Demo]:
+async def demo(*options: str, form: Sequence[str] = ("--json",)) -> AsyncIterator[Demo]:
     mark = uuid.uuid4().hex
     folder = TemporaryDirectory(prefix="serinus-test-")  # a demo that is killed cannot take its own away
-    command: Sequence[str] = [sys.executable, "-P", "-m", "cli", "demo", "--json", "--workers", "2", *options]
+    command: Sequence[str] = [sys.executable, "-P", "-m", "cli", "demo", *form, *options]
     program = await asyncio.create_subprocess_exec(
         *command, stdout=PIPE, stderr=PIPE, cwd=ROOT, env={**os.environ, MARK: mark, "TMPDIR": folder.name}, limit=2**20
     )
@@ -99,59 +105,121 @@ def exists(path: str) -> bool:
     return Path(path).exists()
 
 
-async def test_it_shows_two_versions_being_served_and_ends_by_itself():
-    async with demo("--seconds", "3") as running:
-        first, *seconds, last = await running.rest()
+def kinds(lines: Sequence[Any]) -> list[str]:
+    """The events in their order, without the seconds between them."""
+    return [line["event"] for line in lines if line["event"] != "second"]
+
+
+async def test_a_good_canary_goes_up_step_by_step_and_no_request_fails():
+    async with demo("--steps", "20,100", "--bake", "1", "--rate", "150") as running:
+        lines = await running.rest()
         assert await running.end() == (0, "")
         assert running.left() == []
-    assert first["urls"].keys() == {"proxy", "admin", "stable", "canary"}
+    assert kinds(lines) == [
+        *("ready", "traffic", "started", "prepared", "advanced", "concluded", "completed", "summary")
+    ]
+    first, last = lines[0], lines[-1]
+    assert first["urls"].keys() == {*USUAL_PORTS}
     assert not exists(first["config"])
-    assert [*seconds[-1]["service"]["versions"]] == ["stable", "canary"]
-    assert last["summary"]["failed"] == 0
-    assert last["summary"]["answered"].keys() == {"stable", "canary"}
+    assert (last["result"], last["failed"], last["break"]) == ("promoted", 0, None)
+    assert last["answered"].keys() == {"stable", "canary"}
+    seconds = [line for line in lines if line["event"] == "second"]
+    assert seconds[-1]["service"]["versions"]["canary"]["target"] == 1
+    assert any(
+        "evidence" in verdict["numbers"] for line in seconds if line["now"] for verdict in line["now"]["verdicts"]
+    )
 
 
-async def test_a_split_moves_it():
-    async with demo() as running:
-        urls = (await running.line())["urls"]
-        AdminClient(urls["admin"]).set_split("shop", {"stable": 0.0, "canary": 1.0})
-        while (await running.line())["traffic"]["answered"].get("canary", 0) < 200:
-            pass
-        before = (await running.line())["traffic"]["answered"].get("stable", 0)
-        assert (await running.line())["traffic"]["answered"].get("stable", 0) == before
+@pytest.mark.parametrize("damage", ["latency", "crash", "slow-leak"])
+async def test_a_canary_that_turns_out_bad_is_rolled_back(damage: str):
+    async with demo(*FAST, "--break", damage) as running:
+        lines = await running.rest()
+        assert await running.end() == (1, "")
+        assert running.left() == []
+    expect_rollback(lines, damage)
 
 
-async def test_it_is_a_check_that_fails_when_a_request_failed():
-    async with demo("--seconds", "3") as running:
-        urls = (await running.line())["urls"]
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(urls["stable"].rpartition(":")[2]))
-        body = b'{"error_rate": 1}'
-        writer.write(b"PUT /knobs HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body))
-        writer.write(body)
-        await reader.read()
-        writer.close()
-        assert (await running.rest())[-1]["summary"]["failed"] > 0
-        assert (await running.end())[0] == 1
+async def test_errors_roll_it_back_and_it_stays_for_a_look_if_it_should():
+    async with demo(*FAST, "--break", "errors", "--stay") as running:
+        lines: list[Any] = []
+        while not lines or lines[-1]["event"] != "restored":
+            lines.append(await running.line())
+        lines += [await running.line() for _ in range(4)]
+        assert lines[-1]["event"] == "second"
+        running.program.send_signal(signal.SIGINT)
+        lines += await running.rest()
+        assert await running.end() == (1, "")
+        assert running.left() == []
+    expect_rollback(lines, "errors")
+    assert lines[-1]["failed"] > 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def expect_rollback(lines: Sequence[Any], damage: str) -> None:
+    """The break was followed by a failure and a rollback, and the summary says so."""
+    last = lines[-1]
+    assert (last["result"], last["break"]["name"]) == ("rolled_back", damage)
+    assert last["break"]["seconds_until_out"] > 0
+    assert last["break"]["failed"] == last["failed"]  # none before
+    assert [kind for kind in kinds(lines) if kind in ("break", "failed", "turned_back", "restored")] == [
+        *("break", "failed", "turned_back", "restored")
+    ]
+    seconds = [line for line in lines if line["event"] == "second"]
+    assert seconds[-1]["service"]["versions"]["canary"]["target"] == 0
+
+
+async def test_an_outage_of_both_versions_rolls_nothing_back():
+    async with demo(*FAST, "--break", "outage") as running:
+        lines = await running.rest()
+        assert await running.end() == (0, "")
+        assert running.left() == []
+    found = kinds(lines)
+    assert {"break", "froze", "mend", "thawed", "completed"} <= set(found)
+    assert not {"failed", "turned_back", "breaker"} & set(found)
+    assert found.index("froze") < found.index("thawed") < found.index("completed")
+    assert (lines[-1]["result"], lines[-1]["failed"] > 0) == ("promoted", True)
+
+
+async def test_what_is_not_over_in_time_is_not_promoted():
+    async with demo("--seconds", "2", form=()) as running:
+        assert running.program.stdout is not None
+        said = (await running.program.stdout.read()).decode()
+        assert await running.end() == (1, "")
+        assert running.left() == []
+    assert "controller  http://127.0.0.1:" in said
+    assert " rollout why shop" in said
+    assert "s  clients call http://127.0.0.1:" in said
+    assert "\nNot over after 2 s: " in said
+    assert "\nExit code 1, as a pipeline would get it.\n" in said
+
+
+async def test_two_at_the_same_time_have_ports_of_their_own():
+    async with demo("--seconds", "1", "--rate", "0") as one, demo("--seconds", "1", "--rate", "0") as other:
+        first, second = [(await running.line())["urls"] for running in (one, other)]
+        assert await one.end() == await other.end() == (1, "")
+    assert not set(first.values()) & set(second.values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 async def test_a_signal_ends_it_and_everything_that_it_started(number: signal.Signals):
     async with demo() as running:
-        await running.line()
+        config = (await running.line())["config"]
         running.program.send_signal(number)
-        assert await running.end() == (0, "")
+        lines = await running.rest()
+        assert await running.end() == (128 + number, "")
         assert running.left() == []
+        assert not exists(config)
+    assert (lines[-1]["event"], lines[-1]["result"]) == ("summary", "stopped")
 
 
 async def test_a_signal_ends_it_while_it_begins():
     async with demo() as running:
         await running.wait_for("canary")
         running.program.send_signal(signal.SIGTERM)
-        assert await running.end() == (0, "")
+        assert await running.end() == (128 + signal.SIGTERM, "")
         assert running.left() == []
 
 
-@pytest.mark.parametrize(("name", "words"), [("canary", ["canary"]), ("proxy", ["cli", "proxy"])])
+@pytest.mark.parametrize(("name", "words"), [("canary", ["canary"]), ("controller", ["cli", "controller"])])
 async def test_a_child_that_dies_is_named_and_ends_everything(name: str, words: list[str]):
     async with demo() as running:
         await running.line()
@@ -178,5 +246,34 @@ def test_a_port_that_is_taken_gives_way_to_a_free_one():
 
 
 def test_the_usual_ports_that_were_taken_are_known_by_name():
-    ports = {"proxy": stage.PROXY_PORT, "admin": 1, **stage.VERSION_PORTS}
-    assert Stage(Path("serinus.yaml"), ports, []).moved_ports() == {"admin": stage.ADMIN_PORT}
+    ports = {**USUAL_PORTS, "admin": 1}
+    assert Stage(Path("serinus.yaml"), ports, []).moved_ports() == {"admin": USUAL_PORTS["admin"]}
+
+
+async def test_on_a_terminal_it_draws_in_place_and_leaves_the_summary():
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-P", "-m", "cli", "demo", "--seconds", "2"]
+    with TemporaryDirectory(prefix="serinus-test-") as folder:
+        program = await asyncio.create_subprocess_exec(
+            *command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT,
+            env={**os.environ, "TERM": "xterm", "TMPDIR": folder},
+        )  # fmt: skip
+        os.close(theirs)
+        drawn = await asyncio.to_thread(read_all, ours)
+        assert await program.wait() == 1
+        assert os.listdir(folder) == []
+    assert "\x1b[1A" in drawn  # the cursor goes up again
+    assert "○ 1 % ━━━ ○ 10 %" in COLOUR.sub("", drawn)
+    assert "\r\nExit code 1, as a pipeline would get it.\r\n" in drawn
+    assert drawn.endswith("\r\x1b[K")  # what was in the last line is gone
+
+
+def read_all(terminal: int) -> str:
+    """Everything until the other end is closed, which Linux tells as an error."""
+    found = b""
+    with suppress(OSError):
+        while some := os.read(terminal, 65536):
+            found += some
+    os.close(terminal)
+    return found.decode()
