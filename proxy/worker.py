@@ -107,6 +107,13 @@ class Worker:
             self._open_log(settings.access_log)
         self._secure(settings)
         self.plane.configure(settings)
+        if self.plane.max_clients < settings.connections:
+            log.warning(
+                "limits.connections is %d, but so few files may be open that this worker takes %d; raise the limit "
+                "(ulimit -n, LimitNOFILE= of systemd)",
+                settings.connections,
+                self.plane.max_clients,
+            )
         self._has_settings = True
 
     def _secure(self, settings: Settings) -> None:

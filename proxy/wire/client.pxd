@@ -20,6 +20,7 @@ cdef class Client(Downstream):
     cdef bint ended                  # the client sends nothing more
     cdef bint closing                # closes once all is sent
     cdef bint lingering              # closed for sending: reads and drops what still comes
+    cdef bint is_idle(self) noexcept
     cdef int start(self, Plane plane, int fd) except -1
     cdef int _read(self) except -1
     cdef int _take(self, unsigned char* p, size_t n) except -1

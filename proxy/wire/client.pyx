@@ -54,6 +54,11 @@ cdef class Client(Downstream):
         self.deadline(monotonic() + plane.head_timeout)
         return 0
 
+    cdef bint is_idle(self) noexcept:
+        """Between two requests, with nothing begun in either direction."""
+        return self.exchange is None and self.served and self.held_size == 0 and self.pending_end == 0 \
+            and not self.closing and self.discard == 0
+
     cdef void close(self) noexcept:
         if self.fd >= 0:
             Downstream.close(self)
@@ -242,6 +247,7 @@ cdef class Client(Downstream):
             else:
                 self.discard = exchange.request_left if not exchange.request_done else 0
                 self._await_next(monotonic())
+                self.plane.crowded_until = 0  # this one could go
                 if self.pending_end == 0 and not self.working:
                     self._go_on()
         if len(self.plane.spare) < SPARE_MOST:

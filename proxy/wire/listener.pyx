@@ -12,6 +12,7 @@ from proxy.wire.plane cimport Plane
 from proxy.wire.poller cimport (
     EPOLLIN, Socket, accept_from, local_text, monotonic, no_delay, peer_text, sockaddr_storage,
 )
+from proxy.wire.room cimport make_room
 from proxy.wire.tls_client cimport secured
 
 import os
@@ -66,6 +67,8 @@ cdef class Listener(Socket):
                     continue
                 if errno == EMFILE or errno == ENFILE:
                     self.plane.slab.block.refused += 1
+                    if make_room(self.plane, monotonic()):
+                        continue
                     self.want(0)
                     self.deadline(monotonic() + ACCEPT_PAUSE_NS)
                 return i
@@ -92,7 +95,7 @@ cdef class Listener(Socket):
     cdef int _admit(self, int fd, object peer) except -1:
         """Count the connection if the limits allow it, else tell it why not and close it."""
         cdef Plane plane = self.plane
-        if plane.clients < plane.max_clients:
+        if plane.clients < plane.max_clients or make_room(plane, monotonic()):
             count = plane.peers.get(peer, 0)
             if not plane.max_per_peer or count < plane.max_per_peer:
                 plane.peers[peer] = count + 1  # also without a limit: one may be set while this connection lives

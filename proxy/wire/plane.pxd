@@ -37,7 +37,9 @@ cdef class Plane:
     cdef int64_t body_timeout
     cdef int64_t write_timeout
     cdef int clients
-    cdef int max_clients
+    cdef readonly int max_clients
+    cdef int64_t crowded_until       # ns; no client was idle when room was needed
+    cdef int64_t crowd_told          # ns; when the lack of room was last logged
     cdef int max_per_peer
     cdef dict peers                  # connections by address, while there is a limit
     cdef list trusted

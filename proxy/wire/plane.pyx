@@ -29,6 +29,7 @@ cdef enum:
     HEAD_MOST = 131072      # what the poller's scratch holds from an earlier read
     OUT_SIZE = 16384
     TRUST_KEPT = 4096
+    SPARE_DESCRIPTORS = 64  # for listeners, logs, the control channel
 
 cdef int64_t NEVER = <int64_t> 1 << 60      # 36 years
 
@@ -88,7 +89,8 @@ cdef class Plane:
         self.keepalive_timeout = _ns(settings.keepalive_timeout)
         self.body_timeout = _ns(settings.body_timeout) or NEVER
         self.write_timeout = _ns(settings.write_timeout) or NEVER
-        self.max_clients = settings.connections
+        # Each may need an endpoint's connection too: those must never be what finds no descriptor.
+        self.max_clients = min(settings.connections, max(1, (self.poller.size - SPARE_DESCRIPTORS) // 2))
         self.max_per_peer = settings.connections_per_client
         self.trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
         self.trust = {}

@@ -184,6 +184,19 @@ def test_one_connection_more_than_the_limit_is_told_503_and_closed(stage: Stage)
     assert stage.exchange(GET)[1].status == 200
 
 
+def test_connections_that_are_idle_make_room_the_newest_first_and_none_that_is_busy_does(stage: Stage) -> None:
+    stage.limit(connections=3)
+    busy, asked, _ = stage.ask(GET)
+    idle = [stage.client() for _ in range(2)]
+    for client in idle:
+        assert stage.exchange(GET, client=client)[1].status == 200
+
+    assert stage.exchange(GET)[1].status == 200
+    assert [client.end() for client in idle] == ["closed", "closed"]  # a few go at once: looking for them is not free
+    asked.send(OK)
+    assert busy.message().status == 200
+
+
 def test_each_client_has_a_limit_of_its_own(stage: Stage) -> None:
     stage.limit(connections_per_client=2)
     clients = open_clients(stage, 2)
