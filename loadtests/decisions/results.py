@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 from typing import Final, Literal
 
 from loadtests.decisions.efficiency import Efficiency
@@ -16,6 +16,7 @@ from loadtests.decisions.rollouts import Outcome
 from loadtests.decisions.worlds import Case
 
 _MISSED: Final = 0.05  # of all bounds are too low
+_TWO_SIDED: Final = 1.96  # standard deviations
 
 Status = Literal["stretch", "reached", "missed"]
 
@@ -33,6 +34,8 @@ class Cell:
     """Failed requests too many until the rollback of a bad version, on average."""
     exposed: float | None
     """Requests that it was sent until then, on average."""
+    margin: float | None = None
+    """How far `excess`, or `exposed` where latency is what is wrong, may be off (95 %)."""
 
     @property
     def bound(self) -> float:
@@ -64,6 +67,7 @@ def summed(case: Case, outcomes: Sequence[Outcome]) -> Cell:
     ended = {kind: [outcome for outcome in outcomes if outcome.ended == kind] for kind in ("rolled back", "promoted")}
     counted = ended["promoted" if case.is_good else "rolled back"]
     since = 0.0 if case.is_good else case.bad_from
+    costs = [outcome.excess if case.metric == "errors" else outcome.exposed for outcome in counted]
     return Cell(
         runs=len(outcomes),
         rolled_back=len(ended["rolled back"]),
@@ -71,6 +75,7 @@ def summed(case: Case, outcomes: Sequence[Outcome]) -> Cell:
         time=median(outcome.at - since for outcome in counted) if counted else None,
         excess=fmean(outcome.excess for outcome in counted) if counted and not case.is_good else None,
         exposed=fmean(outcome.exposed for outcome in counted) if counted and not case.is_good else None,
+        margin=_TWO_SIDED * stdev(costs) / math.sqrt(len(costs)) if len(costs) > 1 and not case.is_good else None,
     )
 
 

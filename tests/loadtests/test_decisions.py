@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from controller.core.buckets import bin_of
+from loadtests.decisions.dealing import DEALS, is_rolled_back
 from loadtests.decisions.efficiency import error_races, latency_races, measure
 from loadtests.decisions.nearest import nearest_good, nearest_ordered, positive, relative_entropy
 from loadtests.decisions.results import Cell, summed, upper_bound
@@ -97,8 +98,13 @@ def test_a_race_ends_for_everybody(race):
 
 def test_outcomes_are_summed_by_what_matters_for_the_world():
     outcomes = [Outcome("rolled back", 10, 4.0, 8), Outcome("rolled back", 30, 6.0, 12), Outcome("promoted", 99, 0, 0)]
-    assert summed(BROKEN, outcomes) == Cell(3, 2, 1, 20, 5.0, 10)
+    assert summed(BROKEN, outcomes) == Cell(3, 2, 1, 20, 5.0, 10, pytest.approx(1.96))
     assert summed(EQUAL, outcomes) == Cell(3, 2, 1, 99, None, None)
+
+
+@pytest.mark.parametrize("deal", DEALS)
+def test_failing_requests_that_are_fixed_are_nobodys_fault_however_they_are_dealt(deal: str):
+    assert not any(is_rolled_back("bursts of 15", deal, 0.5, seed) for seed in range(2))
 
 
 @pytest.mark.parametrize(("seen", "of", "bound"), [(0, 2000, 0.0015), (20, 2000, 0.0145), (3, 3, 1.0)])
