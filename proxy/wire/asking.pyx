@@ -28,8 +28,6 @@ from proxy.core.faults import render, render_options, render_redirect
 from proxy.core.outcome import FAULTS, Outcome, Reason
 from proxy.core.routing import normalise
 
-cdef int OK = int(Outcome.OK)
-cdef int FOUR_XX = int(Outcome.FOUR_XX)
 cdef int TIMEOUT = int(Outcome.TIMEOUT)
 cdef int CONNECT_ERROR = int(Outcome.CONNECT_ERROR)
 cdef int RESET = int(Outcome.RESET)
@@ -297,7 +295,7 @@ cdef class Asking(Request):
             self.attempt_total += now - self.attempt_began
             attempt_ended(self.version.block, endpoint.block, outcome, self.attempt_began, now)
             if outcome != ABORTED:
-                endpoint.note(outcome != OK and outcome != FOUR_XX, now)
+                endpoint.note(0 < outcome <= UNAVAILABLE, now)
             endpoint.left()
         return 0
 
