@@ -11,7 +11,6 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -66,8 +65,9 @@ class LiveView(View):
         self._live.stop()
         first, *others = ending.sentences()
         style = {"promoted": "green", "rolled_back": "red"}.get(ending.result, "yellow")
-        click.secho(first, fg=style, bold=True)
-        click.echo("\n".join(others))
+        self._live.console.print(Text(first, f"bold {style}"))
+        for sentence in others:
+            self._live.console.print(Text(sentence))
 
 
 def draw(scene: Scene, stage: Stage, width: int, height: int, *, is_last: bool = False) -> RenderableType:

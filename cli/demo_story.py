@@ -85,6 +85,7 @@ class Scene:
     service: ServiceStatus | None
     rollout: RolloutStatus | None
     now: DecisionStatus | None
+    """What was said last while there was something to judge."""
     damage: Damage | None
     events: Sequence[Happening]
 
@@ -113,6 +114,7 @@ class Story:
         self._controller = ControllerClient(stage.url("controller"), actor="demo", timeout=_CALL_SECONDS)
         self._service: ServiceStatus | None = None
         self._reasons: Reasons | None = None
+        self._now: DecisionStatus | None = None
         self._damage: Damage | None = None
         self._breaking: asyncio.Task[None] | None = None
         self._events: list[Happening] = []
@@ -135,9 +137,8 @@ class Story:
     def scene(self) -> Scene:
         """Everything as it is now."""
         recent = self._tally.recent(asyncio.get_running_loop().time())
-        now = self._reasons["now"] if self._reasons else None
         return Scene(
-            self.seconds, self._tally, recent, self._service, self.rollout, now, self._damage, self._events[-50:]
+            self.seconds, self._tally, recent, self._service, self.rollout, self._now, self._damage, self._events[-50:]
         )
 
     async def run(self) -> None:
@@ -174,6 +175,8 @@ class Story:
         reasons = await asyncio.to_thread(self._controller.why, found["id"])
         service = await asyncio.to_thread(self._admin.service, SERVICE)
         self._reasons, self._service = reasons, service
+        if reasons["now"]["verdicts"]:
+            self._now = reasons["now"]
         self._notice_split(service)
         self._say_decisions(list(self._news(reasons)), reasons["rollout"]["step"])
         self._break_when_due(reasons["rollout"])
