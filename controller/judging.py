@@ -6,8 +6,9 @@ Owns which judge there is, and what it is given. Must not say what follows from 
    did before is its history.
 2. A step is told to the judge when the proxies have acknowledged it, and when its share differs from that of the last.
 3. Once the new version has everything, there is nothing at the same time to compare it with. Then each second is
-   compared with one of the old version's past, each of which is used once, the latest first. That is weaker: what
-   happens to everybody at that time counts against the new version.
+   compared with one of the old version's past, each of which is used once, the latest first; when these are used up,
+   or a restart has forgotten them, with what the judge knows of them. That is weaker: what happens to everybody at that
+   time counts against the new version.
 4. After a restart the judge goes on from where it was kept, with the seconds that the proxies still know.
 
 Units: seconds of our CLOCK_MONOTONIC.
@@ -103,6 +104,8 @@ class Judging:
             judgement = None
             if self._judge is not None and second >= since:
                 judgement = self._feed(self._judge, second, old, new)
+            elif self._judge is not None:
+                self._judge.remember(second, old)
             # What is known only after the end has decided nothing.
             told = judgement if rollout.phase in _JUDGED else None
             self._seconds.append(JudgedSecond(second, old, new, told))
@@ -142,7 +145,8 @@ class Judging:
     def _feed(self, judge: Judge, second: int, old: Bucket, new: Bucket) -> Judgement | None:
         if judge.last is not None and second <= judge.last:
             return None  # before a restart
-        if self._left and new.requests and not old.requests:
+        is_past = bool(self._left and new.requests and not old.requests)
+        if is_past:
             old = self._left.pop()
-        self._last = judge.take(second, old, new)
+        self._last = judge.take(second, old, new, is_past=is_past)
         return self._last

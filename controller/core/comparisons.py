@@ -8,6 +8,8 @@ of several kinds adds up.
 3. A request without an answer is no error for the evidence of harm, where latency is judged: there it is slow. For the
    next step it is as bad as one, on both sides.
 4. Answers of 4xx are judged apart, by evidence of their own that rolls back nothing: clients err too, and together.
+5. Without any request of the old version, latencies cannot be judged. Then a request without an answer is as bad as an
+   error too.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ class Moment:
     baseline: Baseline
     expected: float
     """The error rate to expect of the old version."""
+    highest: float | None
+    """The highest error rate that the old version can have had, where it has nothing to compare with any more."""
     is_warming: bool
     stands_still: bool
 
@@ -88,7 +92,10 @@ class ErrorComparison(Stateful):
         """Take a second."""
         old, new, expected = moment.old, moment.new, moment.expected
         evidence = self._cold if moment.is_warming else self._evidence
-        evidence.update(moment.second, new.requests, new.errors, old.requests, old.errors, expected)
+        if moment.highest is None:
+            evidence.update(moment.second, new.requests, new.errors, old.requests, old.errors, expected)
+        else:
+            evidence.update_alone(moment.second, new.requests, new.errors + new.unanswered, moment.highest)
         if moment.is_warming:
             return
         if self._limit:

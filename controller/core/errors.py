@@ -17,6 +17,8 @@ H0: p_c <= ratio p_b + points, where p_b may be anything, and different in every
    outage of both, a burst of both, or a drift cannot be mistaken for a fault of the new version.
 3. With t_c below the line it is evidence for the opposite, against H0: p_c >= ratio p_b + points.
 4. A bet uses the past only: t_b is what the old version usually does, learnt from earlier buckets.
+5. Where the old version has no requests any more, and its rate was at most `highest`, the line ends at the point
+   (ratio highest + points, highest), and log e = k_c log(t_c/x) - n_c (t_c - x) with x there: E[e] <= 1 by rule 1.
 
 Units: rates from 0 to 1, logarithms natural.
 """
@@ -62,8 +64,13 @@ def log_evidence(
     log_e = k_c * gain - stake
     if k_b:
         log_e += k_b * math.log(t_b / y)
-    expected = n_c * t_c
-    return log_e, min(max(expected + 2 * math.sqrt(expected), 1.0), n_c) * gain - stake
+    return log_e, _most_errors(n_c, t_c) * gain - stake
+
+
+def _most_errors(n: int, rate: float) -> float:
+    """Two standard deviations more errors than are expected."""
+    expected = n * rate
+    return min(max(expected + 2 * math.sqrt(expected), 1.0), n)
 
 
 class ErrorEvidence(Stateful):
@@ -99,6 +106,17 @@ class ErrorEvidence(Stateful):
         if line >= 1:
             return  # nothing is beyond such a margin
         self._mixture.multiply([self._guarded(n_c, k_c, n_b, k_b, min(line + gap, 1.0), usual) for gap in self._gaps])
+
+    def update_alone(self, second: int, n_c: int, k_c: int, highest: float) -> None:
+        """Take a bucket of the new version alone; see rule 5."""
+        self._mixture.open_starts(second)
+        line = self._ratio * highest + self._points
+        if n_c and line < 1:
+            self._mixture.multiply([self._guarded_alone(n_c, k_c, min(line + gap, 1.0), line) for gap in self._gaps])
+
+    def _guarded_alone(self, n_c: int, k_c: int, t_c: float, x: float) -> float:
+        gain, stake = math.log(t_c / x), n_c * (t_c - x)
+        return self._guard(k_c * gain - stake, _most_errors(n_c, t_c) * gain - stake, min(n_c * t_c, 1.0), n_c)
 
     def _guarded(self, n_c: int, k_c: int, n_b: int, k_b: int, t_c: float, t_b: float) -> float:
         log_e, most = log_evidence(n_c, k_c, n_b, k_b, t_c, t_b, self._ratio, self._points)

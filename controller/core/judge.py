@@ -10,6 +10,9 @@ shares, or of what follows from a verdict.
 3. A check that has failed stays failed.
 4. Seconds come in order, each once, when their buckets are closed; one in which nothing arrived is two empty buckets.
    What could not be observed is left out: it says nothing. A new revision gets a new judge.
+5. When the new version has everything, and no second of the old one's past is left to compare with, the new one is held
+   against the highest error rate that the old one can have had. That this is too low has a chance of `DOUBT` times
+   alpha, on top of alpha.
 
 Units: seconds of the clock that the buckets were counted by; rates and shares from 0 to 1.
 """
@@ -34,6 +37,7 @@ from controller.core.traffic import WINDOW, RecentTraffic, Tally
 from controller.core.verdict import Verdict
 from controller.core.warmup import WarmUp
 
+DOUBT: Final = 0.1
 _EXPECTED: Final = 10.0  # requests; a version that gets none instead is not being sent any
 
 
@@ -42,14 +46,15 @@ class Judge(Stateful):
 
     STATE = (
         *("_errors", "_latency", "_client_errors", "_exposure", "_baseline", "_gathering", "_watch", "_warm_up"),
-        *("_recent", "_old", "_new", "_share", "_next_share", "_last"),
+        *("_recent", "_old", "_new", "_share", "_next_share", "_last", "_spread"),
+        *("_highest", "_remembered"),
     )
 
     def __init__(self, terms: Terms, before: Iterable[tuple[int, Bucket]] = ()) -> None:
         """Begin, with the seconds of the old version from before the rollout, in order."""
-        seconds = [(second, _settled(bucket, terms)) for second, bucket in before]
-        spread = dispersion([bucket for _, bucket in seconds])
-        bad_seconds = terms.bad_seconds or bad_seconds_for(spread)
+        before = list(before)
+        self._spread = dispersion([_settled(bucket, terms) for _, bucket in before])
+        bad_seconds = terms.bad_seconds or bad_seconds_for(self._spread)
         #: With the number of bad seconds decided.
         self.terms = replace(terms, bad_seconds=bad_seconds)
         self._needed = 1 / terms.alpha
@@ -61,9 +66,9 @@ class Judge(Stateful):
         self._exposure = Exposure(terms.patience)
         self._baseline = Baseline()
         self._recent = RecentTraffic()
-        for second, bucket in seconds:
-            self._baseline.learn(bucket)
-            self._recent.update(second, bucket.requests, 0)
+        self._remembered: int | None = None
+        for second, bucket in before:
+            self.remember(second, bucket)
         self._gathering = Gathering()
         self._watch = OutageWatch()
         self._warm_up = WarmUp(terms.warm_up)
@@ -71,6 +76,8 @@ class Judge(Stateful):
         self._share = 0.0
         self._next_share: float | None = None
         self._last: int | None = None
+        #: Of the error rates that the old version can have had, from when on it has nothing to compare with.
+        self._highest: float | None = None
         self._failed: dict[str, Verdict] = {}
 
     @property
@@ -82,7 +89,7 @@ class Judge(Stateful):
         """The new version has this share from now on, and would get the next one then; None: nothing comes then."""
         if share > self._share and self._last is not None:
             self._watch.note_increase(self._last)
-        self._share, self._next_share = share, next_share
+        self._share, self._next_share, self._highest = share, next_share, None
         self._exposure.begin_step(share)
         self._old, self._new = Tally(), Tally()
         for comparison in (self._errors, self._latency):
@@ -93,8 +100,17 @@ class Judge(Stateful):
         """The new version has another new instance."""
         self._warm_up.begin_again()
 
-    def take(self, second: int, old: Bucket, new: Bucket) -> Judgement:
-        """Take the closed buckets of a second.
+    def remember(self, second: int, old: Bucket) -> None:
+        """Take a second of the old version from before the rollout; nothing, when it was taken already."""
+        if self._remembered is not None and second <= self._remembered:
+            return
+        self._remembered = second
+        old = _settled(old, self.terms)
+        self._baseline.learn(old)
+        self._recent.update(second, old.requests, 0)
+
+    def take(self, second: int, old: Bucket, new: Bucket, *, is_past: bool = False) -> Judgement:
+        """Take the closed buckets of a second; `is_past`: that of the old version is from its past, and known.
 
         Raises:
             ValueError: the second is not after the last one.
@@ -113,12 +129,13 @@ class Judge(Stateful):
                     *together,
                     self._baseline,
                     expected=self._watch.expected(self._baseline.error_rate),
+                    highest=self._highest_of_old(together[0]),
                     is_warming=self._warm_up.left(second) > 0,
                     stands_still=stands_still,
                 )
             )
         self._watch.update(second, new.requests, new.errors, old.requests, old.errors, self._baseline.error_rate)
-        if self._watch.outage(second) is None:
+        if self._watch.outage(second) is None and not is_past:
             self._baseline.learn(old)
         self._recent.update(second, old.requests, new.requests)
         self._exposure.update(second, old, new)
@@ -147,6 +164,14 @@ class Judge(Stateful):
         """Whether both versions fail. A new version that is the better one has to get on."""
         outage = self._watch.outage(second)
         return outage is not None and not outage.new_is_better
+
+    def _highest_of_old(self, old: Bucket) -> float | None:
+        """See rule 5. It is fixed when it is needed first."""
+        if old.requests or self._share < 1:
+            return None
+        if self._highest is None:
+            self._highest = self._baseline.highest(DOUBT * self.terms.alpha, self._spread)
+        return self._highest
 
     def _compare(self, moment: Moment) -> None:
         if self._errors:

@@ -165,6 +165,8 @@ def _by_refutation(standing: Standing, is_refuted: bool, is_small: bool) -> tupl
 def _failures(standing: Standing) -> str:
     new, old = standing.new, standing.old
     hung = f" and {new['unanswered']:,} hung" if new["unanswered"] else ""
+    if new["requests"] and not old["requests"]:
+        return f"{_share(new)} failed{hung}; of the old version, {words.percent(standing.usual)} usually do"
     return f"{_share(new)} failed{hung}, {_share(old)} of the old version"
 
 

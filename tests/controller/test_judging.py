@@ -1,16 +1,21 @@
 """The judge at work: fed by proxies, told of steps, kept through restarts."""
 
 import json
+import random
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from controller.core.buckets import EMPTY, Bucket
+from controller.core.judge import Judge
 from controller.core.model import Rollout
+from controller.core.terms import Terms
 from controller.judging import Judging
 from tests.controller.test_harvest import answer, second
 from tests.support.rollout_world import BLUE_GREEN, CANARY, ROLLING, World
 
+RUNS = 30
 SHORT = "strategy: canary, steps: [{weight: 10, bake: 60}, {weight: 100, bake: 60}]"
 
 
@@ -27,12 +32,13 @@ class Traffic:
     def rollout(self) -> Rollout:
         return self.world.rollout
 
-    def pass_by(self, seconds: int, old: tuple[int, int], new: tuple[int, int] = (0, 0)) -> None:
+    def pass_by(self, seconds: int, old: tuple[int, int], new: tuple[int, int] = (0, 0), *, looks: bool = True) -> None:
         """Seconds with so many requests and errors of each version. The rollout's clock is ours here."""
         for _ in range(seconds):
             self.history.append((second(self.now, old[0], errors=old[1]), second(self.now, new[0], errors=new[1])))
             self.now += 1
-            self.look()
+            if looks:
+                self.look()
 
     def look(self) -> None:
         told = [[each[side] for each in self.history[-900:] if each[side]["requests"]] for side in (0, 1)]
@@ -100,6 +106,61 @@ def test_after_a_full_switch_the_old_version_s_past_is_compared_with():
     assert "FAIL" not in traffic.values.values()
     traffic.pass_by(20, (0, 0), (50, 40))
     assert traffic.values["error-rate"] == "FAIL"
+
+
+@pytest.mark.parametrize(("seconds", "good"), [(3, 0), (3, 200), (60, 900)])
+def test_after_a_full_switch_a_version_that_always_fails_is_condemned_however_short_or_used_up_the_past_is(
+    seconds: int, good: int
+):
+    traffic = Traffic(BLUE_GREEN)
+    traffic.pass_by(seconds, (50, 0))
+    traffic.begin()
+    traffic.pass_by(good, (0, 0), (50, 0))
+    assert "FAIL" not in traffic.values.values()
+    traffic.pass_by(20, (0, 0), (50, 50))
+    assert traffic.values["error-rate"] == "FAIL"
+
+
+def test_after_a_full_switch_the_past_counts_through_a_restart():
+    traffic = Traffic(BLUE_GREEN)
+    traffic.pass_by(20, (50, 0))
+    traffic.begin()
+    traffic.pass_by(10, (0, 0), (50, 0))
+    traffic.judging = Judging(traffic.rollout, json.loads(json.dumps(traffic.judging.to_plain())))
+    traffic.pass_by(20, (0, 0), (50, 50))
+    assert traffic.values["error-rate"] == "FAIL"
+
+
+def test_where_nothing_is_known_of_the_old_version_only_what_fails_most_of_the_time_is_condemned():
+    for errors, is_bad in ((20, False), (50, True)):
+        traffic = Traffic(BLUE_GREEN)
+        traffic.begin()
+        traffic.pass_by(60, (0, 0), (50, errors))
+        assert (traffic.values["error-rate"] == "FAIL") == is_bad
+
+
+def test_seconds_of_the_old_version_that_are_complete_only_after_the_switch_are_known():
+    traffic = Traffic(BLUE_GREEN)
+    traffic.pass_by(30, (50, 0), looks=False)
+    traffic.begin()
+    traffic.pass_by(60, (0, 0), (50, 20))
+    assert traffic.values["error-rate"] == "FAIL"
+
+
+@pytest.mark.parametrize("history", [3, 30])
+def test_after_a_full_switch_a_version_that_fails_as_often_as_the_old_one_is_not_condemned(history: int):
+    chance, condemned = random.Random(1), 0
+    for _ in range(RUNS):
+        judge = Judge(Terms(latency=None), [(n, some(chance)) for n in range(history)])
+        judge.begin_step(1.0, None)
+        judgements = [judge.take(second, EMPTY, some(chance)) for second in range(history, history + 300)]
+        condemned += judgements[-1].verdicts[0].value == "FAIL"
+    assert condemned == 0
+
+
+def some(chance: random.Random) -> Bucket:
+    """A second with 20 requests, of which 2 % fail."""
+    return Bucket(20, sum(chance.random() < 0.02 for _ in range(20)))
 
 
 def test_an_outage_of_both_is_told():

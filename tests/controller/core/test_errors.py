@@ -92,3 +92,22 @@ def test_beyond_a_margin_of_everything_there_is_nothing():
     found = ErrorEvidence(1.0, 1.0, Guard(0.01, 2))
     found.update(0, 10, 10, 10, 0, 0.001)
     assert found.value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("ratio", "points"), [(1.0, 0.005), (1.25, 0.05)])
+@pytest.mark.parametrize("guard", [unguarded, Guard(0.01, 2)])
+def test_of_the_new_version_alone_it_is_at_most_1_on_average_while_it_is_below_the_line(ratio, points, guard):
+    def alone(n: int, highest: float):
+        def of(k: int, _: int) -> float:
+            evidence = ErrorEvidence(ratio, points, guard)
+            evidence.update_alone(0, n, k, highest)
+            return evidence.value
+
+        return of
+
+    for n in (1, 7, 60):
+        for highest in (0.0, 0.03, 0.5):
+            for p_c in (0.0, highest, ratio * highest + points):
+                assert mean_over_errors(n, p_c, 0, 0.0, alone(n, highest)) <= 1 + ROUNDING
+    assert alone(60, 0.03)(60, 0) > 5
+    assert alone(60, 1.0)(60, 0) == 1, "nothing is known of the old version"
