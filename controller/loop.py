@@ -177,8 +177,10 @@ class Loop:
         return has_acted or bool(decision.events)
 
     async def _sleep(self) -> None:
-        idles = self.rollout.phase == "promoted" and not self._records_the_end
-        seconds = IDLE_SECONDS if idles else self._tools.interval
+        seconds = self._tools.interval
+        if self.rollout.phase == "promoted" and not self._records_the_end:
+            left = self.rollout.entered_at + self.rollout.policy.keep_old - self._tools.clock.now()
+            seconds = min(max(left, seconds), IDLE_SECONDS)
         try:
             async with asyncio.timeout(seconds):
                 await self._memory.news.wait()
