@@ -250,17 +250,17 @@ def _show_end(
 def _wait_for_end(
     controller: ControllerClient, found: RolloutStatus, timeout: float | None, *, is_quiet: bool
 ) -> RolloutStatus:
-    """Watch a rollout until it has ended: a live line where there is a terminal, and a line for each change."""
+    """Watch a rollout until it has ended: a live line where there is a terminal, and a line for each change before."""
     progress, began, told = Progress(), time.monotonic(), ""
     try:
         for _ in itertools.count():
             line = f"{found['id']}: {place_in_words(found)}"
-            if line != told and not is_quiet:
-                progress.end()
-                click.echo(line_of(found) if found["phase"] in ENDED else f"{line}: {found['why']}", err=True)
-                told = line
             if found["phase"] in ENDED:
                 return found
+            if line != told and not is_quiet:
+                progress.end()
+                click.echo(f"{line}: {found['why']}", err=True)
+                told = line
             if timeout is not None and time.monotonic() - began >= timeout:
                 raise StillGoing(f"{found['id']} is still {place_in_words(found)} after {timeout:g} s and goes on")
             progress.say(line_of(found))

@@ -56,8 +56,8 @@ class BlueGreen(NothingToMove):
 
     def split(self, rollout: Rollout) -> Split:
         """Which pool has everything now."""
-        active, other = (rollout.new, rollout.old) if self._is_switched(rollout) else (rollout.old, rollout.new)
-        return Split({active: 100.0, other: 0.0}, active)
+        active = rollout.new if self._is_switched(rollout) else rollout.old
+        return Split({version: 100.0 * (version == active) for version in (rollout.old, rollout.new)}, active)
 
     def actions(self, rollout: Rollout, seen: Seen) -> Sequence[Action]:
         """One switch."""
