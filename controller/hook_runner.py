@@ -10,7 +10,8 @@ Must not know what is deployed. Standard library only, so that it starts at once
 2. Whatever the command has started is killed with it when its time is over. What it leaves behind when it ends by
    itself goes on: that may be what it has deployed.
 3. The output is a file and no pipe, so that what goes on can still write to it. It is cut while the command runs:
-   whenever it is found longer than `LIMIT` bytes, it begins anew. The last `KEPT` bytes are kept in RESULT.
+   whenever it is found longer than `LIMIT` bytes, it begins anew, and what is printed in that instant may be lost. The
+   last `KEPT` bytes are kept in RESULT.
 """
 
 from __future__ import annotations
