@@ -179,8 +179,7 @@ class Loop:
     async def _sleep(self) -> None:
         seconds = self._tools.interval
         if self.rollout.phase == "promoted" and not self._records_the_end:
-            left = self.rollout.entered_at + self.rollout.policy.keep_old - self._tools.clock.now()
-            seconds = min(max(left, seconds), IDLE_SECONDS)
+            seconds = idle_seconds(self.rollout, self._tools.clock.now(), at_least=seconds)
         try:
             async with asyncio.timeout(seconds):
                 await self._memory.news.wait()
@@ -286,6 +285,12 @@ class Loop:
         except (OSError, ValueError, KeyError, TypeError) as exc:
             _log.warning("%s is of no use (%r): the judge begins anew", path, exc)
         return Judging(self.rollout)
+
+
+def idle_seconds(rollout: Rollout, now: float, *, at_least: float) -> float:
+    """How long a promoted rollout may be left alone: until `keep_old` is over, and not too long."""
+    left = rollout.entered_at + rollout.policy.keep_old - now
+    return min(max(left, at_least), IDLE_SECONDS)
 
 
 def _replace(path: Path, content: Any) -> None:
