@@ -5,6 +5,7 @@ endpoints, durations are seconds, instants seconds of the rollout clock unless t
 """
 
 from typing import Any, Final, Literal, TypedDict, cast
+from urllib.parse import urlencode
 
 from cli.client import ApiClient, path_of
 from cli.faults import NotFound
@@ -85,6 +86,47 @@ class Reasons(TypedDict):
     decisions: list[DecisionStatus]
 
 
+class PlannedRollback(TypedDict):
+    """When an error rate is rolled back that begins with a step."""
+
+    error_rate: float
+    seconds: float | None
+    seconds_surely: float | None
+    bad_requests: float | None
+    by: str
+
+
+class StepPlan(TypedDict):
+    """What one step can see."""
+
+    step: int
+    weight: float
+    bake: float
+    requests: float
+    sees_errors: float | None
+    sees_errors_more: float | None
+    sees_slower: float | None
+    rollbacks: list[PlannedRollback]
+    is_now: bool
+
+
+class Plan(TypedDict):
+    """What a rollout can see; `from` is left out, as above."""
+
+    service: str
+    rollout: str | None
+    strategy: str
+    to: str
+    rate: float
+    errors: float
+    p50: float | None
+    p99: float | None
+    seconds: float
+    chance: float
+    steps: list[StepPlan]
+    sentences: list[str]
+
+
 class Rollouts(TypedDict):
     """All rollouts, and what holds all of them."""
 
@@ -131,6 +173,11 @@ class ControllerClient(ApiClient):
         """Order something."""
         body = {"reason": reason, **({"all": True} if all_steps else {})}
         return cast(RolloutStatus, self._call("POST", path_of("rollouts", identity, verb), body))
+
+    def plan(self, service: str, rate: float | None = None) -> Plan:
+        """What the rollout of a service can see with the traffic of now, or with another rate of requests."""
+        query = urlencode({"service": service, **({} if rate is None else {"rate": rate})})
+        return cast(Plan, self._call("GET", f"/v1/plan?{query}"))
 
     def why(self, identity: str) -> Reasons:
         """Why a rollout is where it is."""

@@ -1,6 +1,6 @@
 """Options that commands share, and the kinds of values they take.
 
-Owns `--admin`, `--token`, `--json`, `--if-match`, `--reason` and how `stable=90` is read.
+Owns `--admin`, `--controller`, `--token`, `--json`, `--if-match`, `--reason` and how `stable=90` is read.
 """
 
 import functools
@@ -12,6 +12,7 @@ from typing import Concatenate, ParamSpec
 import click
 
 from cli.client import DEFAULT_ADMIN, AdminClient
+from cli.controller import DEFAULT_CONTROLLER
 from cli.output import Output, json_option
 
 P = ParamSpec("P")
@@ -23,6 +24,15 @@ _admin_option = click.option(
     show_default=True,
     metavar="ADDRESS",
     help="Where the admin API is: host:port or unix:/path. Environment: SERINUS_ADMIN.",
+)
+controller_option = click.option(
+    "--controller",
+    "address",
+    envvar="SERINUS_CONTROLLER",
+    default=DEFAULT_CONTROLLER,
+    show_default=True,
+    metavar="ADDRESS",
+    help="Where the controller is: host:port or unix:/path. Environment: SERINUS_CONTROLLER.",
 )
 token_option = click.option(
     "--token",

@@ -1,5 +1,7 @@
 """The commands of rollouts: start, status, watch, promote, pause, resume, abort, retry, why, report.
 
+`rollout plan` is in `cli.plan`.
+
 Owns how a rollout is named and waited for, and what its end means for the exit code. Must not decide anything.
 
 1. With --wait: 0 when it ended as it was asked to (promoted; rolled back, for an abort), 1 when it ended in the other
@@ -18,10 +20,11 @@ from typing import Any, Concatenate, Final, ParamSpec
 
 import click
 
-from cli.controller import DEFAULT_CONTROLLER, ENDED, ControllerClient, RolloutStatus, Verb
+from cli.controller import ENDED, ControllerClient, RolloutStatus, Verb
 from cli.faults import BadUsage, Fault, Unreachable
-from cli.options import actor, reason_option, token_option
+from cli.options import actor, controller_option, reason_option, token_option
 from cli.output import Output, Progress, json_option
+from cli.plan import plan
 from cli.rollout_words import all_in_words, line_of, one_in_words, place_in_words, reasons_in_words
 
 P = ParamSpec("P")
@@ -30,15 +33,6 @@ _POLL_SECONDS: Final = 1.0
 _INTERRUPTED: Final = 130
 _STANDARD_OUTPUT: Final = Path("-")
 
-_controller_option = click.option(
-    "--controller",
-    "address",
-    envvar="SERINUS_CONTROLLER",
-    default=DEFAULT_CONTROLLER,
-    show_default=True,
-    metavar="ADDRESS",
-    help="Where the controller is: host:port or unix:/path. Environment: SERINUS_CONTROLLER.",
-)
 _wait_option = click.option(
     "--wait", "waits", is_flag=True, help="Return when it has ended; 1 when it ended otherwise."
 )
@@ -62,7 +56,7 @@ class StillGoing(Fault):
 def _talks_to_controller(command: Callable[Concatenate[ControllerClient, Output, P], None]) -> Callable[..., None]:
     """Give a command `--controller`, `--token` and `--json`, and call it with client and output that these make."""
 
-    @_controller_option
+    @controller_option
     @token_option
     @json_option
     @functools.wraps(command)
@@ -85,6 +79,9 @@ def rollout() -> None:
 
     serinus rollout start shop --wait
     """
+
+
+rollout.add_command(plan)
 
 
 @rollout.command()

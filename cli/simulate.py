@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -18,6 +17,7 @@ from cli.configuration import config_faults
 from cli.faults import BadUsage, Fault
 from cli.options import file_option
 from cli.output import Output, json_option
+from cli.quantities import duration, share
 
 if TYPE_CHECKING:
     from config.model import Config
@@ -31,24 +31,6 @@ _LONGEST: Final = 7 * 86400
 _PICTURES: Final = (".svg", ".html")
 
 
-def _quantity(unit: str) -> Callable[[click.Context, click.Parameter, str | None], float | None]:
-    """How an option reads a quantity as the configuration file writes it."""
-
-    def read(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
-        from config.units import parse_duration, parse_share
-
-        try:
-            return None if text is None else (parse_share if unit == "share" else parse_duration)(text)
-        except ValueError as exc:
-            raise click.BadParameter(str(exc), ctx, param) from exc
-
-    return read
-
-
-_share: Final[dict[str, Any]] = {"metavar": "SHARE", "callback": _quantity("share")}
-_duration: Final[dict[str, Any]] = {"metavar": "DURATION", "callback": _quantity("duration")}
-
-
 class CannotSimulate(Fault):
     """Something that a simulation needs is not there."""
 
@@ -59,8 +41,8 @@ class CannotSimulate(Fault):
 @click.option(
     "--rate", type=click.FloatRange(0.01, 10_000), default=50.0, show_default=True, help="Requests per second."
 )
-@click.option("--old-errors", **_share, default="0.1%", show_default=True, help="Error rate of the old version.")
-@click.option("--latency", **_duration, default="40ms", show_default=True, help="Median latency of the service.")
+@click.option("--old-errors", **share, default="0.1%", show_default=True, help="Error rate of the old version.")
+@click.option("--latency", **duration, default="40ms", show_default=True, help="Median latency of the service.")
 @click.option(
     "--shape",
     type=click.Choice(["long-tail", "narrow", "two-speeds"]),
@@ -68,12 +50,12 @@ class CannotSimulate(Fault):
     show_default=True,
     help="How latencies are spread: 5 % five times as slow; all alike; 20 % ten times as slow.",
 )
-@click.option("--new-errors", **_share, help="Error rate of the new version.")
+@click.option("--new-errors", **share, help="Error rate of the new version.")
 @click.option("--slower", type=click.FloatRange(0.1, 50), help="The new version takes so many times as long.")
-@click.option("--bursts", **_share, help="Share of the new version's requests that begin a burst of 15 failures.")
-@click.option("--outage", **_share, help="Error rate of both versions, for three minutes from the first minute on.")
-@click.option("--cold-start", **_share, help="Error rate of the new version in its first 20 seconds.")
-@click.option("--bad-from", **_duration, default="0s", help="When --new-errors and --slower begin.")
+@click.option("--bursts", **share, help="Share of the new version's requests that begin a burst of 15 failures.")
+@click.option("--outage", **share, help="Error rate of both versions, for three minutes from the first minute on.")
+@click.option("--cold-start", **share, help="Error rate of the new version in its first 20 seconds.")
+@click.option("--bad-from", **duration, default="0s", help="When --new-errors and --slower begin.")
 @click.option(
     "--runs", type=click.IntRange(1, 10_000), help="Rollouts of each scenario. Default: half a minute of them."
 )

@@ -152,6 +152,11 @@ class Conductor:
             raise NotFound(f"There is no rollout {identity!r}", nearest(identity, self.book.rollouts))
         return found
 
+    def planned(self, service: str) -> tuple[Policy, Rollout | None]:
+        """The rollout of a service that is under way, with its policy; else the policy of the file. Raises NotFound."""
+        rollout = self.book.acting(service)
+        return (rollout.policy, rollout) if rollout is not None else (self._policy(service, {}), None)
+
     async def start(
         self, service: str, changes: Mapping[str, Any], *, by: str, reason: str, if_running: IfRunning, actor: str = ""
     ) -> Rollout:

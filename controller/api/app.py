@@ -42,10 +42,10 @@ def create_app(
     closing = asyncio.Event()
     parts = Parts(conductor, webapp.renderer(registry), openapi(), closing, ping_seconds)
 
-    def ask(request: web.Request, _: Any, body: Any, problems: tuple[Problem, ...], /) -> Asked[Any]:
+    def ask(request: web.Request, query: Any, body: Any, problems: tuple[Problem, ...], /) -> Asked[Any]:
         if problems:
             raise Denied(422, "The request cannot be used", problems)
-        return Asked(parts, request, body)
+        return Asked(parts, request, body, query)
 
     app = webapp.create_app(
         CALLS,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from controller.api import history, models, stream, views
+from controller.api import history, models, plan, stream, views
+from controller.api.plan_view import PlanQuery, PlanView
 from webapi.call import Call
 
 _ROLLOUTS: Final = "/v1/rollouts"
@@ -46,6 +47,11 @@ CALLS: Final[tuple[Call[Any], ...]] = (
     _order("resume", views.post_resume, "Go on"),
     _order("abort", views.post_abort, "Roll back; in every phase, and however often"),
     _order("retry", views.post_retry, "Begin anew after a rollback"),
+    Call(
+        *("GET", "/v1/plan", plan.get_plan, "What a rollout can see with the traffic of now", PlanView),
+        query=PlanQuery,
+        errors=(404, 503),
+    ),
     Call(
         *("POST", "/v1/signals", views.post_signal, "Say that something is wrong, or is not any more"),
         *(models.RolloutsView, models.SignalBody, _OF_ORDERS),

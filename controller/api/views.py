@@ -52,6 +52,7 @@ class Asked(Generic[B]):
     parts: Parts
     request: web.Request
     body: B
+    query: Any = None
 
     @property
     def conductor(self) -> Conductor:

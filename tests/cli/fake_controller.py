@@ -36,6 +36,7 @@ class FakeController:
     phases: list[dict[str, Any]] = field(default_factory=list)
     asked: list[tuple[str, str, Any, str]] = field(default_factory=list)
     refusal: tuple[int, Any] | None = None
+    plan: dict[str, Any] | None = None
 
     def answer(self, method: str, path: str, body: Any, actor: str) -> tuple[int, Any]:
         self.asked.append((method, path, body, actor))
@@ -43,6 +44,8 @@ class FakeController:
             return self.refusal
         if path == "/v1/rollouts" and method == "GET":
             return 200, {"rollouts": self.rollouts, "stopped": None, "frozen": "", "trouble": ""}
+        if path.startswith("/v1/plan?"):
+            return (200, self.plan) if self.plan else (404, {"detail": "The file has no rollout for 'shp'"})
         if path.endswith("/why"):
             return 200, self._why()
         if path.endswith("/series"):

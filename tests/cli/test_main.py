@@ -72,7 +72,7 @@ def test_these_are_the_commands():
         ),
         *(f"endpoint {verb}" for verb in ("add", "drain", "remove", "up", "down")),
         *(f"rollout {verb}" for verb in ("start", "status", "watch", "promote", "pause", "resume", "abort", "retry")),
-        *("rollout why", "rollout report"),
+        *("rollout why", "rollout plan", "rollout report"),
         *(f"config {verb}" for verb in ("check", "show", "schema", "diff")),
     }
 

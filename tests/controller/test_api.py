@@ -237,6 +237,41 @@ async def test_the_report_says_what_why_says(api: Api):
         assert response.status == 404
 
 
+async def test_a_plan_is_made_from_the_traffic_of_now(api: Api):
+    await api.stage.tick(100)
+    plan = await api.good("GET", "/v1/plan?service=shop")
+    assert (plan["rate"], plan["errors"], plan["rollout"], plan["seconds"]) == (100, 0, None, 98)
+    assert [(step["weight"], step["requests"], step["is_now"]) for step in plan["steps"]] == [
+        (10, 50, False), (50, 250, False), (100, 500, False),
+    ]  # fmt: skip
+    assert (await api.good("GET", "/v1/plan?service=shop&rate=2000"))["steps"][0]["requests"] == 1000
+    await api.good("POST", "/v1/rollouts", {"service": "shop"})
+    await api.stage.until("shop-1", "step")
+    plan = await api.good("GET", "/v1/plan?service=shop")
+    assert (plan["rollout"], [step["is_now"] for step in plan["steps"]]) == ("shop-1", [True, False, False])
+
+
+async def test_a_plan_of_a_rolling_rollout_has_a_step_for_each_endpoint(api: Api):
+    plan = await api.good("GET", "/v1/plan?service=legacy")
+    assert [round(step["weight"]) for step in plan["steps"]] == [33, 67, 100]
+    assert plan["sentences"][0].startswith("There is no traffic")
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [
+        ("service=shp", 404, "The file has no rollout for 'shp'"),
+        ("rate=5", 422, "cannot be used"),
+        ("service=shop&rate=0", 422, "cannot be used"),
+        ("service=shop&rate=inf", 422, "cannot be used"),
+        ("service=shop&speed=1", 422, "cannot be used"),
+    ],
+)
+async def test_a_plan_that_cannot_be_made_is_refused(api: Api, query: str, status: int, words: str):
+    found, content = await api.ask("GET", f"/v1/plan?{query}")
+    assert (found, words in content["detail"]) == (status, True), content
+
+
 async def test_signals_and_the_line(api: Api):
     await api.good("POST", "/v1/rollouts", {"service": "shop"})
     await api.stage.until("shop-1", "step")
@@ -259,6 +294,7 @@ async def test_a_gone_proxy_is_a_service_that_is_unavailable(api: Api):
     await api.stage.proxy.server.close()
     status, content = await api.ask("POST", "/v1/rollouts", {"service": "shop"})
     assert (status, "does not answer" in content["detail"]) == (503, True)
+    assert (await api.ask("GET", "/v1/plan?service=shop"))[0] == 503
 
 
 async def read_events(api: Api, number: int, **headers: str) -> list[tuple[str, str, Any]]:
