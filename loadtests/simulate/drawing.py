@@ -14,6 +14,7 @@ from rich.console import RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
+from loadtests.decisions.rules.policy import JUDGED
 from loadtests.simulate.running import OURS, Table, Task
 from loadtests.simulate.summary import Cell, cell_in_words, in_short, percent, verdict_in_words
 
@@ -54,7 +55,7 @@ def sentences(task: Task, table: Table) -> Iterator[str]:
         f"The evidence alone rolls back a good version in at most {percent(rollout.alpha)} of all rollouts; that is "
         "proven, and needs no simulation."
     )
-    outside = [check.name for check in rollout.checks if check.kind not in ("error_rate", "latency")]
+    outside = [check.name for check in rollout.checks if check.kind not in JUDGED]
     if outside:
         yield f"Taken as passed, since nobody can simulate them: {', '.join(outside)}."
     yield f"The rollout takes {in_short(task.policy().shortest)} at least. More --runs make the bounds narrower."

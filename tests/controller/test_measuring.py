@@ -11,14 +11,8 @@ BOUNDS = [0.0, 0.001, 0.01, 0.1, 1.0]
 
 
 def second(t: int, requests: int, errors: int = 0) -> dict[str, Any]:
-    return {
-        "t": t,
-        "requests": requests,
-        "errors": errors,
-        "aborted": 0,
-        "in_flight": 0,
-        "bins": {"2": requests - errors},
-    }
+    counts = {"requests": requests, "errors": errors, "aborted": 0, "in_flight": 0, "client_errors": 0}
+    return {"t": t, **counts, "bins": {"2": requests - errors}}
 
 
 def answer(now: int, **versions: list[dict[str, Any]]) -> dict[str, Any]:

@@ -43,7 +43,8 @@ from proxy.core.breaking import Counts, LastAttempts
 _BEFORE: Final = 120  # seconds of the old version alone that the judge has seen
 _CHUNK: Final = 20
 _LOOKS: Final = 10  # of the breaker, a second
-_JUDGED: Final = frozenset({"error_rate", "latency"})
+JUDGED: Final = frozenset({"error_rate", "latency", "client_errors"})
+"""The kinds of checks that look at the traffic."""
 _ENDS: Final[dict[Phase, Ended]] = {
     "promoted": "promoted",
     "rolling_back": "rolled back",
@@ -207,7 +208,7 @@ class _Walk:
 
     def _seen(self) -> Seen:
         judged = self._judging.verdicts
-        outside = [check.name for check in checks_during(self._rollout.policy) if check.kind not in _JUDGED]
+        outside = [check.name for check in checks_during(self._rollout.policy) if check.kind not in JUDGED]
         return Seen(
             proxies={"proxy": self._proxy},
             verdicts=(*judged, *(Verdict(check, "PASS", "passes in the simulation") for check in outside)),
