@@ -1,6 +1,7 @@
 """The benchmark of decisions: the rules of others do what their sources say, and seeds make it repeatable."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,7 +99,8 @@ def test_a_race_ends_for_everybody(race):
 
 def test_outcomes_are_summed_by_what_matters_for_the_world():
     outcomes = [Outcome("rolled back", 10, 4.0, 8), Outcome("rolled back", 30, 6.0, 12), Outcome("promoted", 99, 0, 0)]
-    assert summed(BROKEN, outcomes) == Cell(3, 2, 1, 20, 5.0, 10, pytest.approx(1.96))
+    deviation: Any = pytest.approx(1.96)
+    assert summed(BROKEN, outcomes) == Cell(3, 2, 1, 20, 5.0, 10, deviation)
     assert summed(EQUAL, outcomes) == Cell(3, 2, 1, 99, None, None)
 
 
