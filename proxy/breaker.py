@@ -102,7 +102,8 @@ class _Followed:
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
-        self.attempts = LastAttempts(guard.rule.window, guard.rule.fails)
+        rule = guard.rule
+        self.attempts = LastAttempts(rule.window, rule.fails, beside=guard.only_beside_reference)
         self.own = Tally()
         self.reference = Tally()
 

@@ -13,16 +13,27 @@ twenty times a second: within a sample, nobody knows which attempts failed. With
 3. With one attempt per sample, it trips at exactly the first attempt that makes `fails` failures of the last `window`.
 4. It does not trip unless the reference version is well over the same time: its share of failures is at most half that
    of the failing version. No attempts of the reference say nothing against it.
+5. Beside a reference that has requests too (a rollout), a fault of both must not be blamed on one of them, however often
+   one looks. There, of all that failed in the same time, it must be no chance that so many were the version's: at most
+   `CHANCE` if requests are dealt by lot (Fisher's exact test). No attempts of the reference then mean that nobody can
+   say. Where `window` attempts of the version are too few for that, twice, four times ... as many are looked at.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 #: Clearly below. With less distance, a fault of what both versions depend on would be blamed on one of them.
 WELL_SHARE: Final = 0.5
+#: Five failures of five beside 45 good ones are less probable, 5e-7. In a minute in which both versions fail alike, one
+#: looks some thousand times.
+CHANCE: Final = 1e-5
+#: The most windows that are looked at together.
+LONGEST: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +64,18 @@ class Trip:
 
 
 class LastAttempts:
-    """The newest samples of one version that together hold `window` attempts or more, beside those of the reference."""
+    """The newest samples of one version that together hold `window` attempts or more, beside those of the reference.
 
-    def __init__(self, window: int, fails: int) -> None:
+    `beside`: rule 5 holds.
+    """
+
+    def __init__(self, window: int, fails: int, *, beside: bool = False) -> None:
         self.window = window
         self.fails = fails
+        self._beside = beside
+        self._kept = window * (LONGEST if beside else 1)
         self._samples: deque[tuple[Counts, Counts]] = deque()
-        self._version = Counts()
-        self._reference = Counts()
+        self._attempts = 0
         self._silent = Counts()
 
     def add(self, version: Counts, reference: Counts) -> Trip | None:
@@ -69,28 +84,70 @@ class LastAttempts:
         if version.attempts <= 0:
             return None
         self._samples.append((version, self._silent))
-        self._version += version
-        self._reference += self._silent
+        self._attempts += version.attempts
         self._silent = Counts()
-        while self._version.attempts - self._samples[0][0].attempts >= self.window:
-            oldest_version, oldest_reference = self._samples.popleft()
-            self._version -= oldest_version
-            self._reference -= oldest_reference
-        return self._verdict() if version.failures else None
+        while self._attempts - self._samples[0][0].attempts >= self._kept:
+            self._attempts -= self._samples.popleft()[0].attempts
+        if not version.failures:
+            return None
+        return next(
+            (trip for trip in self._candidates() if self._is_failing(trip.version) and self._is_its(trip)), None
+        )
 
-    def _verdict(self) -> Trip | None:
-        candidates = [Trip(self._version, self._reference)]
-        if self._version.attempts > self.window:
-            oldest_version, oldest_reference = self._samples[0]
-            candidates.append(Trip(self._version - oldest_version, self._reference - oldest_reference))
-        return next((trip for trip in candidates if self._is_failing(trip.version) and is_well(trip)), None)
+    def _candidates(self) -> Iterator[Trip]:
+        """The newest samples: as many as fit into the window, those that fill it, and those that fill longer ones."""
+        version, reference, wanted = Counts(), Counts(), self.window
+        for of_version, of_reference in reversed(self._samples):
+            before = Trip(version, reference)
+            version, reference = version + of_version, reference + of_reference
+            if version.attempts < wanted:
+                continue
+            if wanted == self.window < version.attempts:
+                yield before
+            yield Trip(version, reference)
+            while wanted <= version.attempts:
+                wanted *= 2
+        if version.attempts < wanted:
+            yield Trip(version, reference)
 
     def _is_failing(self, counts: Counts) -> bool:
         share_reached = counts.failures * self.window >= self.fails * counts.attempts
         return counts.failures >= self.fails and (counts.attempts <= self.window or share_reached)
+
+    def _is_its(self, trip: Trip) -> bool:
+        """Whether the failures are the version's own."""
+        return is_well(trip) and (not self._beside or chance(trip) <= CHANCE)
 
 
 def is_well(trip: Trip) -> bool:
     """Whether the reference fails clearly less often than the failing version."""
     version, reference = trip.version, trip.reference
     return reference.failures * version.attempts <= WELL_SHARE * version.failures * reference.attempts
+
+
+def chance(trip: Trip) -> float:
+    """The probability that so many of all failures, or more, are the version's, if both versions are alike.
+
+    That is the tail of the hypergeometric distribution (Fisher's exact test). Every term is the one before it times a
+    ratio that falls, so what is left out after the last one is less than a thousandth.
+    """
+    version, reference = trip.version, trip.reference
+    failures, attempts = version.failures + reference.failures, version.attempts + reference.attempts
+    most = min(failures, version.attempts)
+    found = version.failures
+    term = math.exp(
+        _log_choose(version.attempts, found)
+        + _log_choose(reference.attempts, failures - found)
+        - _log_choose(attempts, failures)
+    )
+    total = 0.0
+    while found <= most and term > total / 1000:
+        total += term
+        left = reference.attempts - failures + found + 1
+        term *= (version.attempts - found) * (failures - found) / ((found + 1) * left)
+        found += 1
+    return min(total, 1.0)
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

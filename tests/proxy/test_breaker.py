@@ -181,8 +181,15 @@ async def test_where_there_is_nothing_to_take_it_does_nothing(change: Callable[[
 class TestARolloutInTheFile:
     async def test_its_breaker_guards_the_new_version_by_default(self):
         guarded = Guarded(in_a_rollout())
+        await guarded.see(*[Outcome.OK] * 180, version="stable")
         await guarded.see(*[Outcome.OK] * 15, *[BAD] * 5)
         assert guarded.weights == TAKEN
+
+    async def test_it_blames_no_fault_of_both_on_the_new_version_by_chance(self):
+        guarded = Guarded(in_a_rollout())
+        await guarded.see(*[Outcome.OK] * 27, *[BAD] * 3, version="stable")
+        await guarded.see(*[Outcome.OK] * 15, *[BAD] * 5)
+        assert guarded.weights == FIRST
 
     async def test_it_can_be_off(self):
         guarded = Guarded(in_a_rollout(breaker="off"))
