@@ -46,7 +46,7 @@ class Judge(Stateful):
 
     STATE = (
         *("_errors", "_latency", "_client_errors", "_exposure", "_baseline", "_gathering", "_watch", "_warm_up"),
-        *("_recent", "_old", "_new", "_share", "_next_share", "_last", "_spread"),
+        *("_recent", "_old", "_new", "_share", "_next_share", "_is_raised", "_last", "_spread"),
         *("_highest", "_remembered"),
     )
 
@@ -75,6 +75,7 @@ class Judge(Stateful):
         self._old, self._new = Tally(), Tally()
         self._share = 0.0
         self._next_share: float | None = None
+        self._is_raised = False
         self._last: int | None = None
         #: Of the error rates that the old version can have had, from when on it has nothing to compare with.
         self._highest: float | None = None
@@ -87,8 +88,7 @@ class Judge(Stateful):
 
     def begin_step(self, share: float, next_share: float | None) -> None:
         """The new version has this share from now on, and would get the next one then; None: nothing comes then."""
-        if share > self._share and self._last is not None:
-            self._watch.note_increase(self._last)
+        self._is_raised = self._is_raised or share > self._share
         self._share, self._next_share, self._highest = share, next_share, None
         self._exposure.begin_step(share)
         self._old, self._new = Tally(), Tally()
@@ -118,6 +118,9 @@ class Judge(Stateful):
         if self._last is not None and second <= self._last:
             raise ValueError(f"second {second} comes after second {self._last} was taken; take each once, in order")
         self._last = second
+        if self._is_raised:
+            self._watch.note_increase(second)
+            self._is_raised = False
         old, new = _settled(old, self.terms), _settled(new, self.terms)
         stands_still = self._stands_still(second)
         self._warm_up.tick(second, has_requests=new.requests > 0, stands_still=stands_still)

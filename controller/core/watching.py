@@ -121,6 +121,8 @@ def notice_outage(s: Situation) -> Event | str:
 def thaw(s: Situation) -> Event | str:
     """Wait for the end of an outage; take the new version out when it may be the cause."""
     outage = s.seen.outage
+    if outage is None and not s.seen.is_complete:
+        return s.lost  # nobody knows
     if outage is None or outage.new_is_better:
         return (s.rollout.retreated and s.seen.blocked) or s.event("thawed", f"{s.rollout.old} is well again")
     if outage.asks_for_retreat and s.strategy.retreats() and not s.rollout.retreated:

@@ -223,6 +223,19 @@ def test_an_outage_of_both_versions_stops_the_clock_and_nothing_else():
     assert world.kinds[3:6] == ["advanced", "froze", "thawed"]
 
 
+def test_an_outage_is_not_over_because_nobody_answers():
+    """As after a restart of the controller, when nothing has been judged yet."""
+    world = at_step(2)
+    world.outage = an_outage(after_increase=True)
+    world.tick(times=3)
+    world.outage = None
+    world.lost = {"p0"}
+    world.tick(times=30)
+    assert (world.rollout.phase, world.sentence) == ("frozen", "p0 does not answer: connection refused")
+    world.lost = set()
+    world.until("promoted")
+
+
 def test_an_outage_that_the_new_version_may_have_caused_takes_it_out_and_begins_again():
     world = at_step(2)
     world.outage = an_outage(after_increase=True)

@@ -135,6 +135,13 @@ class TestStories:
         assert "the old version fails as well" in judgement.verdicts[0].reason
         assert feed(both, [GOOD] * 90).may_advance
 
+    def test_an_outage_soon_after_the_first_step_asks_for_a_retreat_too(self):
+        """The first step is a raise like any other, and the only one of a blue-green rollout."""
+        begun = judge()
+        judgement = feed(begun, [GOOD] * 10 + [DOWN] * 5)
+        assert judgement.outage is not None
+        assert judgement.outage.asks_for_retreat
+
     def test_a_version_that_is_much_worse_in_an_outage_fails_all_the_same(self):
         both = judge()
         feed(both, [GOOD] * 80)
