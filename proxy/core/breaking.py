@@ -13,10 +13,10 @@ twenty times a second: within a sample, nobody knows which attempts failed. With
 3. With one attempt per sample, it trips at exactly the first attempt that makes `fails` failures of the last `window`.
 4. It does not trip unless the reference version is well over the same time: its share of failures is at most half that
    of the failing version. No attempts of the reference say nothing against it.
-5. Beside a reference that has requests too (a rollout), a fault of both must not be blamed on one of them, however often
-   one looks. There, of all that failed in the same time, it must be no chance that so many were the version's: at most
-   `CHANCE` if requests are dealt by lot (Fisher's exact test). No attempts of the reference then mean that nobody can
-   say. Where `window` attempts of the version are too few for that, twice, four times ... as many are looked at.
+5. Beside a reference that has requests too (a rollout), a fault of both must not be blamed on one of them, however
+   often one looks. There, of all that failed in the same time, it must be no chance that so many were the version's: at
+   most `CHANCE` if requests are dealt by lot (Fisher's exact test). No attempts of the reference then mean that nobody
+   can say. Where `window` attempts of the version are too few for that, twice, four times ... as many are looked at.
 """
 
 from __future__ import annotations
