@@ -111,5 +111,5 @@ def test_without_traffic_it_neither_promotes_nor_rolls_back_and_says_what_would_
         held = scene.controller.until(started["id"], "holding")
         assert held["why"].startswith("not enough is known after ")
         assert "NO_DATA: no requests in the last 60 s; send some, or wait" in held["why"]
-        assert scene.weights == {"stable": 99, "canary": 1}
+        wait_until(lambda: scene.weights == {"stable": 99, "canary": 1})
         assert scene.kinds(started["id"]) == ["created", "began", "prepared", "held"]

@@ -64,8 +64,9 @@ def test_a_controller_that_is_ended_changes_nothing_and_goes_on_after_a_journal_
 ):
     with canary_scene(tmp_path, GATED) as scene, load(scene.proxy, kept=1, pause=0.02):
         started = scene.controller.client.start("shop")
-        scene.controller.until(started["id"], "step")
-        wait_until(lambda: scene.weights["canary"] == 10)
+        scene.controller.until_it(
+            started["id"], lambda found: found["phase"] == "step" and found["applied"], "to have begun"
+        )
         assert scene.controller.end(number) == code
         assert f"{number.name}: ending; the proxies go on as they are" in scene.controller.log
         assert scene.weights == {"stable": 90, "canary": 10}
