@@ -134,6 +134,7 @@ cdef class Answering(Asking):
         elif head.chunked:
             self.answer_framing = BY_CHUNKS
             chunked_start(&self.answer_chunks)
+            self.answer_trailers = not head.named
         elif head.content_length >= 0:
             self.answer_framing = BY_LENGTH
             self.answer_left = <uint64_t> head.content_length
@@ -257,7 +258,9 @@ cdef class Answering(Asking):
                     own[0].iov_base = self.plane.out
                 if not self.raw:
                     memcpy(self.plane.out + at, b"0\r\n", 3)
-                    size = 3 + write_trailers(self.plane.out + at + 3, p + used, &self.plane.answer)
+                    size = 3
+                    if self.answer_trailers:
+                        size += write_trailers(self.plane.out + at + 3, p + used, &self.plane.answer)
                     memcpy(self.plane.out + at + size, b"\r\n", 2)
                     own[count] = part_of(self.plane.out + at, size + 2)
                     count += 1

@@ -131,7 +131,9 @@ cdef class Client(Downstream):
             return 0
         if held:
             memcpy(scratch, self.held, held)
-            if self.exchange is None and memchr(scratch + held, 10, n) == NULL and held + n < self.plane.limits.line:
+            # Without a line end there is nothing new to find, but for a CR that is none.
+            if self.exchange is None and memchr(scratch + held, 10, n) == NULL and held + n < self.plane.limits.line \
+                    and memchr(scratch + held - 1, 13, n + 1) == NULL:
                 return self._hold(scratch, held + n)
             self.held_size = 0
         return self._take(scratch, held + n)

@@ -7,14 +7,23 @@ character but HTAB, a line ends with CRLF and is not continued (RFC 9112 section
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memchr, memcpy
 
 from proxy.wire.http1 cimport (
     COMPLETE, F_ACCEPT, F_CONNECTION, F_CONTENT_LENGTH, F_COOKIE, F_EXPECT, F_HOST, F_OTHER, F_REFERER, F_REQUEST_ID, F_TE,
     F_TRACEPARENT, F_TRAILER, F_TRANSFER_ENCODING, F_UPGRADE, F_USER_AGENT, MORE, SERINUS_TOKEN, Bytes, Field, Head, Limits,
-    digits, field_of, hex_value, is_authority, is_digit, line_end, same_text, skip_value,
+    digits, field_of, is_authority, is_digit, line_end, same_text, skip_value,
 )
 
 from proxy.core.outcome import Reason
+
+cdef extern from "<arpa/inet.h>" nogil:
+    enum:
+        AF_INET6
+        INET6_ADDRSTRLEN
+    cdef struct in6_addr:
+        pass
+    int inet_pton(int family, const char* text, void* address)
 
 cdef int BAD = int(Reason.BAD_REQUEST)
 cdef int TOO_LARGE = int(Reason.HEAD_TOO_LARGE)
@@ -25,8 +34,19 @@ cdef int BAD_BODY = int(Reason.BAD_BODY)
 # Fields that Connection must not remove (CVE-2021-32813 and its kind): such a request is refused.
 cdef const char** PROTECTED = [
     b"host", b"content-length", b"content-type", b"transfer-encoding", b"cookie", b"authorization", b"forwarded", b"x-request-id",
-    b"x-real-ip", b"traceparent", NULL,
+    b"x-real-ip", b"traceparent", b"expect", NULL,
 ]
+
+
+cdef bint _is_ipv6(Bytes p, size_t n) noexcept nogil:
+    """Is this an IPv6 address, without a zone?"""
+    cdef char text[INET6_ADDRSTRLEN]
+    cdef in6_addr address
+    if n >= INET6_ADDRSTRLEN or memchr(p, 0, n) != NULL:
+        return False
+    memcpy(text, p, n)
+    text[n] = 0
+    return inet_pton(AF_INET6, text, &address) == 1
 
 
 cdef int check_authority(Bytes p, size_t n) noexcept nogil:
@@ -37,10 +57,8 @@ cdef int check_authority(Bytes p, size_t n) noexcept nogil:
         return BAD
     if p[0] == 91:
         while i < n and p[i] != 93:
-            if hex_value(p[i]) < 0 and p[i] != 58 and p[i] != 46 and p[i] != 91:
-                return BAD
             i += 1
-        if i == n or i < 3:
+        if i == n or not _is_ipv6(p + 1, i - 1):
             return BAD
         i += 1
     else:

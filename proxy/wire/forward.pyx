@@ -80,7 +80,8 @@ cdef inline bint _passes(Bytes p, const Head* head, const Field* field, const Or
     elif id == F_EXPECT:
         return head.expect_continue
     elif id == F_TRAILER:
-        return head.chunked
+        if not head.chunked:
+            return False
     elif id in (F_FORWARDED, F_FORWARDED_FOR):
         return False
     elif id in (F_FORWARDED_PROTO, F_FORWARDED_HOST, F_FORWARDED_OTHER, F_OWN):

@@ -68,6 +68,7 @@ cdef class Request(Taker):
     cdef bint request_dropped        # nobody wants the rest of the body
     cdef Framing request_framing
     cdef Chunked request_chunks
+    cdef bint request_trailers       # of chunks: they pass
     cdef uint64_t request_left
     cdef uint64_t request_bytes
     # the response
@@ -83,6 +84,7 @@ cdef class Request(Taker):
     cdef Framing answer_framing
     cdef bint raw                    # to an HTTP/1.0 client: data without chunks, until close
     cdef Chunked answer_chunks
+    cdef bint answer_trailers
     cdef uint64_t answer_left
     cdef uint64_t answer_bytes
     cdef bytes cookie_line

@@ -7,6 +7,8 @@ Rules:
    as all of it fits what the service keeps for a retry.
 2. The body is framed anew: by its announced length, or in chunks of what one read brought.
 3. When the upstream does not take it, the client is not read; before there is an upstream, one read is kept.
+4. Of a head whose Connection names fields, no trailers pass: they may be among the named (RFC 9110 section 7.6.1), and the
+   names are gone by then. In the other direction the same holds.
 """
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
@@ -112,6 +114,7 @@ cdef class Request(Taker):
         if head.chunked:
             self.request_framing = BY_CHUNKS
             chunked_start(&self.request_chunks)
+            self.request_trailers = not head.named
         elif head.content_length > 0:
             self.request_framing = BY_LENGTH
             self.request_left = <uint64_t> head.content_length
@@ -266,7 +269,9 @@ cdef class Request(Taker):
         cdef size_t n
         self.plane.room(section + 8)
         memcpy(self.plane.out, b"0\r\n", 3)
-        n = 3 + write_trailers(self.plane.out + 3, p, &self.plane.answer)
+        n = 3
+        if self.request_trailers:
+            n += write_trailers(self.plane.out + 3, p, &self.plane.answer)
         memcpy(self.plane.out + n, b"\r\n", 2)
         for i in range(count):
             all[i] = parts[i]

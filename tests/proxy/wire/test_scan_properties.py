@@ -7,10 +7,10 @@ import select
 from contextlib import suppress
 
 import h11
-import httptools
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.oracles import Read, asking_h11, read_by_h11, read_by_httptools
 from tests.support.peers import PATIENCE, Message, Pair, Peer, Upstream
 from tests.support.random_messages import (
     ADDED,
@@ -29,7 +29,6 @@ from tests.support.random_messages import (
 )
 from tests.support.stage import GET, Stage, eventually
 
-Read = tuple[bytes, list[Pair], bytes]
 POST = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n"
 LAST = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 MANY = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -51,7 +50,7 @@ def passes(pair: Pair, fields: tuple[Pair, ...], chunked: bool) -> bool:
     is_twin = b"_" in name and (dashed(name) in KNOWN or dashed(name).startswith(b"x-serinus-"))
     if is_twin or name in FRAMING | ADDED | HOP | STRANGERS or name.startswith(b"x-serinus-"):
         return False
-    return chunked if name == b"trailer" else name not in named_by_connection(fields)
+    return (chunked or name != b"trailer") and name not in named_by_connection(fields)
 
 
 def answer_passes(pair: Pair, fields: tuple[Pair, ...], chunked: bool) -> bool:
@@ -59,65 +58,6 @@ def answer_passes(pair: Pair, fields: tuple[Pair, ...], chunked: bool) -> bool:
     if name in FRAMING | HOP or name.startswith(b"x-serinus-") or name in named_by_connection(fields):
         return False
     return name != b"trailer" or chunked
-
-
-# The oracles
-
-
-def asking_h11(method: bytes) -> h11.Connection:
-    """A client that has sent a request."""
-    reader = h11.Connection(h11.CLIENT)
-    reader.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
-    reader.send(h11.EndOfMessage())
-    return reader
-
-
-def read_by_h11(text: bytes, role: type[h11.CLIENT] | type[h11.SERVER] = h11.SERVER) -> Read:
-    """Start line, fields and body."""
-    reader = asking_h11(b"GET") if role is h11.CLIENT else h11.Connection(h11.SERVER)
-    reader.receive_data(text)
-    head = reader.next_event()
-    if isinstance(head, h11.Request):
-        start = head.method + b" " + head.target + b" HTTP/" + head.http_version
-    else:
-        assert isinstance(head, h11.Response)
-        start = b"HTTP/%b %d %b" % (head.http_version, head.status_code, head.reason)
-    body = b""
-    while isinstance(event := reader.next_event(), h11.Data):
-        body += event.data
-    assert isinstance(event, h11.EndOfMessage)
-    return start, list(head.headers.raw_items()), body
-
-
-class Collector:
-    """What httptools says of one message."""
-
-    def __init__(self) -> None:
-        self.url = self.body = b""
-        self.fields: list[Pair] = []
-        self.is_whole = False
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value.rstrip(b" \t")))
-
-    def on_body(self, body: bytes) -> None:
-        self.body += body
-
-    def on_message_complete(self) -> None:
-        self.is_whole = True
-
-
-def read_by_httptools(text: bytes) -> Read:
-    """As `read_by_h11`, for methods that it knows."""
-    collector = Collector()
-    parser = httptools.HttpRequestParser(collector)
-    parser.feed_data(text)
-    assert collector.is_whole
-    start = parser.get_method() + b" " + collector.url + b" HTTP/" + parser.get_http_version().encode()
-    return start, collector.fields, collector.body
 
 
 def passed(seen: Message) -> list[Pair]:
@@ -148,14 +88,15 @@ def test_a_request_arrives_as_others_read_it(stage: Stage, raw: Raw, positions: 
     assert client.message().status == 204
     client.close()
 
-    start, fields, body = read_by_h11(raw.text)
+    start, fields, body, *_ = read_by_h11(raw.text)
     assert (start, body) == (raw.start, raw.body)
     assert (seen.line, seen.body) == (start, body)
     assert passed(seen) == [pair for pair in fields if passes(pair, raw.fields, raw.chunked)]
     forwarded = bytes(side.record[before:])
-    assert read_by_h11(forwarded) == (seen.line, list(seen.fields), seen.body)
+    read = Read(seen.line, list(seen.fields), seen.body, list(seen.trailers))
+    assert read_by_h11(forwarded) == read
     if raw.start.split(b" ")[0] in KNOWN_METHODS:
-        assert read_by_httptools(forwarded) == (seen.line, list(seen.fields), seen.body)
+        assert read_by_httptools(forwarded) == read
 
 
 @MANY
@@ -169,12 +110,13 @@ def test_a_response_arrives_as_others_read_it(stage: Stage, raw: Raw, positions:
     got = client.message()
     client.close()
 
-    start, fields, body = read_by_h11(raw.text, h11.CLIENT)
+    start, fields, body, *_ = read_by_h11(raw.text, b"GET")
     assert (start, body) == (raw.start, raw.body)
     assert (got.line, got.body) == (start, body)
     passed = [pair for pair in got.fields if pair[0].lower() not in FRAMING]
     assert passed == [pair for pair in fields if answer_passes(pair, raw.fields, raw.chunked)]
-    assert read_by_h11(bytes(client.record), h11.CLIENT) == (got.line, list(got.fields), got.body)
+    read = Read(got.line, list(got.fields), got.body, list(got.trailers))
+    assert read_by_h11(bytes(client.record), b"GET") == read
 
 
 # What is not
