@@ -7,7 +7,7 @@ not decide: `controller.judging` judges, `controller.core.decide` decides, `prox
 2. Checks that ask somebody else (Prometheus, HTTP, a command, a signal) pass. Where a person's word is needed, it is
    given at once.
 3. A rollout that holds waits for people: for us it ends there.
-4. The breaker looks ten times a second. What fails until it is heard is counted as failed.
+4. The breaker looks twenty times a second. What fails until it is heard is counted as failed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ from proxy.core.breaking import Counts, LastAttempts
 
 _BEFORE: Final = 120  # seconds of the old version alone that the judge has seen
 _CHUNK: Final = 20
-_LOOKS: Final = 10  # of the breaker, a second
+_LOOKS: Final = 20  # of the breaker, a second
+_TAKING_OUT: Final = 0.1  # seconds until what it has decided is served
 JUDGED: Final = frozenset({"error_rate", "latency", "client_errors"})
 """The kinds of checks that look at the traffic."""
 _ENDS: Final[dict[Phase, Ended]] = {
@@ -102,7 +103,7 @@ class _SimulatedBreaker:
         for look, (own, reference) in enumerate(zip(self._looks(new, row), self._looks(old, row), strict=True)):
             trip = self._last.add(own, reference)
             if trip:
-                return min((look + 2) / _LOOKS, 1.0), trip.reason
+                return min((look + 1) / _LOOKS + _TAKING_OUT, 1.0), trip.reason
         return None
 
     def _looks(self, seconds: Seconds, row: int) -> Iterator[Counts]:
