@@ -1,7 +1,6 @@
-"""Having a request answered: its route, version and endpoint, the attempts and retries, and answers of our own.
+"""Having a request answered: its route, version and endpoint, the attempts and retries.
 
-Owns every decision on where a request goes, and the end of every exchange. Must not read responses (answering.pyx) or client
-sockets (client.pyx).
+Owns every decision on where a request goes. Must not read responses (answering.pyx) or client sockets (client.pyx).
 
 Rules:
 1. An exchange keeps the Service and Version that it began with: one snapshot for all of it.
@@ -9,30 +8,28 @@ Rules:
    (RFC 9110 section 9.2.2). A connection that was idle and ends without a byte of answer is such a case at once, on a new
    connection, as part of the same attempt: the race with the endpoint's own idle timeout is nobody's failure.
 3. Every attempt ends in exactly one outcome, counted against the version that it was sent to.
-4. `finish` and what ends in it come last: the exchange may serve another request right afterwards.
 """
 
 from libc.stdint cimport int64_t
 
 from proxy.core.routing cimport Rule
-from proxy.wire.counters cimport attempt_ended, attempt_started, request_ended
-from proxy.wire.http1 cimport M_GET, M_HEAD, M_OPTIONS, M_OTHER, Bytes, Head, same_text
+from proxy.wire.counters cimport attempt_ended, attempt_started
+from proxy.wire.ending cimport Ending, without_port
+from proxy.wire.http1 cimport M_GET, M_OPTIONS, Bytes, Head, same_text
 from proxy.wire.plane cimport Plane
 from proxy.wire.poller cimport is_quiet, iovec, monotonic
-from proxy.wire.request cimport ANSWERING, ASKING, ENDED, WAITING, Downstream, Request, part_of
+from proxy.wire.request cimport ANSWERING, ASKING, WAITING, part_of
 from proxy.wire.service cimport BY_FALLBACK, BY_FORCE, BY_HEADER, Decision, Service
 from proxy.wire.upstream cimport BAD_CERTIFICATE, NO_TLS, Endpoint
 from proxy.wire.version cimport Version
 
-from proxy.core.faults import render, render_options, render_redirect
-from proxy.core.outcome import FAULTS, Outcome, Reason
+from proxy.core.outcome import Outcome, Reason
 from proxy.core.routing import normalise
 
 cdef int TIMEOUT = int(Outcome.TIMEOUT)
 cdef int CONNECT_ERROR = int(Outcome.CONNECT_ERROR)
 cdef int RESET = int(Outcome.RESET)
 cdef int UNAVAILABLE = int(Outcome.UNAVAILABLE)
-cdef int ABORTED = int(Outcome.ABORTED)
 cdef int BAD_REQUEST = int(Reason.BAD_REQUEST)
 cdef int BODY_TOO_LARGE = int(Reason.BODY_TOO_LARGE)
 cdef int NO_ROUTE = int(Reason.NO_ROUTE)
@@ -42,16 +39,11 @@ cdef int CONNECT_REFUSED = int(Reason.CONNECT_REFUSED)
 cdef int CONNECT_TIMEOUT = int(Reason.CONNECT_TIMEOUT)
 cdef int CONNECT_FAILED = int(Reason.CONNECT_FAILED)
 cdef int TOTAL_TIMEOUT = int(Reason.TOTAL_TIMEOUT)
-cdef int CLIENT_CLOSED = int(Reason.CLIENT_CLOSED)
 cdef int UPSTREAM_RESET = int(Reason.UPSTREAM_RESET)
 cdef int TLS_FAILED = int(Reason.TLS_FAILED)
 cdef int CERTIFICATE_INVALID = int(Reason.CERTIFICATE_INVALID)
 cdef int INTERNAL = int(Reason.INTERNAL)
 cdef int ECONNREFUSED = 111
-
-cdef int STATUS[64]
-for _reason in Reason:
-    STATUS[int(_reason)] = FAULTS[_reason].status
 
 cdef enum:
     TOKENS_MOST = 100
@@ -66,22 +58,7 @@ cdef int _reason_of(int error) noexcept:
     return CERTIFICATE_INVALID if error == BAD_CERTIFICATE else CONNECT_FAILED
 
 
-cdef bytes _without_port(bytes authority):
-    """The host of an authority: "shop.example.com", "[::1]"."""
-    if authority.startswith(b"["):
-        return authority.partition(b"]")[0] + b"]"
-    return authority.partition(b":")[0]
-
-
-cdef class Asking(Request):
-    cdef int refuse(self, Downstream client, int reason, int64_t now) except -1:
-        """Answer a request whose head is not acceptable; its connection ends."""
-        self._reset(client, now)
-        self.method = M_OTHER
-        self.closing = True
-        self._identify(NULL)
-        return self.answer_fault(reason)
-
+cdef class Asking(Ending):
     cdef int _route(self, Bytes p) except -1:
         """Find the service and choose the version; answers the request itself where there is none."""
         cdef Plane plane = self.plane
@@ -96,7 +73,7 @@ cdef class Asking(Request):
         plane.view.head = head
         plane.view.trusted = self.client.origin.trusted
         if rule is None:
-            host = _without_port(p[head.authority:head.authority + head.authority_len].lower()).removesuffix(b".")
+            host = without_port(p[head.authority:head.authority + head.authority_len].lower()).removesuffix(b".")
             path = p[head.target:head.target + head.path_len] if head.path_len else b"/"
             rule = plane.router.find(host, normalise(path), p[:head.method_len], plane.view)
             if rule is None:
@@ -287,18 +264,6 @@ cdef class Asking(Request):
         other = <Version> self.service.versions[self.service.fallback]
         return other is not self.version and other.has_other(self.endpoint)
 
-    cdef int _end_attempt(self, int outcome, int64_t now) except -1:
-        """Count the attempt; its endpoint has room for the next."""
-        cdef Endpoint endpoint = self.endpoint
-        if self.attempting:
-            self.attempting = False
-            self.attempt_total += now - self.attempt_began
-            attempt_ended(self.version.block, endpoint.block, outcome, self.attempt_began, now)
-            if outcome != ABORTED:
-                endpoint.note(0 < outcome <= UNAVAILABLE, now)
-            endpoint.left()
-        return 0
-
     cdef int fail(self, int reason, int outcome) except -1:
         """This attempt is over without a whole answer: another one if that is safe and allowed, else tell the client."""
         cdef int64_t now = monotonic()
@@ -320,81 +285,5 @@ cdef class Asking(Request):
             return self._attempt()
         return self.answer_fault(reason)
 
-    # Ends
-
-    cdef int answer_fault(self, int reason) except -1:
-        """Answer in the upstream's place."""
-        cdef int64_t now = monotonic()
-        if self.upstream is not None:
-            self.endpoint.discard(self.upstream)
-            self.upstream = None
-        self._end_attempt(ABORTED, now)
-        if self.stage >= ANSWERING or STATUS[reason] == 0:
-            return self.cut(reason, now)
-        self.reason = reason
-        self.status = STATUS[reason]
-        self.closing = self.closing or not self.keep_alive or not self.request_done
-        return self._answer_alone(render(reason, self._id_text(), wants_json=self.wants_json,
-                                         head_only=self.method == M_HEAD, close=self.closing), now)
-
-    cdef int _answer_options(self) except -1:
-        """`OPTIONS *` asks about the server as a whole, and that is this one (RFC 9110 section 9.3.7)."""
-        self.status = 204
-        self.closing = self.closing or not self.keep_alive or not self.request_done
-        return self._answer_alone(render_options(self._id_text(), close=self.closing), monotonic())
-
-    cdef int _answer_redirect(self, Bytes p) except -1:
-        """The same is at https; 308 keeps method and body (RFC 9110 section 15.4.9)."""
-        cdef Head* head = &self.plane.head
-        host = _without_port(p[head.authority:head.authority + head.authority_len])
-        target = p[head.target:head.target + head.target_len]
-        target = target if target.startswith(b"/") else b"/" + target  # of an absolute form without a path
-        if not host:
-            return self.answer_fault(BAD_REQUEST)
-        self.status = 308
-        self.closing = self.closing or not self.keep_alive or not self.request_done
-        place = b"https://" + host + self.client.redirect + target
-        return self._answer_alone(render_redirect(place.decode("ascii"), self._id_text(), close=self.closing), monotonic())
-
-    cdef str _id_text(self):
-        return self.request_id[:self.id_len].decode("ascii")
-
-    cdef int _answer_alone(self, bytes text, int64_t now) except -1:
-        """Send an answer of our own, whole."""
-        cdef iovec part = part_of(<const char*> text, len(text))
-        if self.client.send(&part, 1) < 0:
-            return self.cut(CLIENT_CLOSED, now)
-        return self.finish(not self.closing, True, now)
-
-    cdef int cut(self, int reason, int64_t now) except -1:
-        """End the client's connection so that it cannot take what it got for a whole answer."""
-        if self.upstream is not None:
-            self.endpoint.discard(self.upstream)
-            self.upstream = None
-        self._end_attempt(ABORTED, now)
-        self.reason = reason
-        if self.status == 0:
-            self.status = STATUS[reason] if STATUS[reason] else STATUS[CLIENT_CLOSED]
-        self.client.reset()
-        return self.finish(False, False, now)
-
     cdef int upstream_broken(self) except -1:
         return self.fail(INTERNAL, RESET)
-
-    cdef void _write_down(self) noexcept:
-        """A log that fails is told on standard error; it ends no exchange."""
-        self.plane.log.write(self)
-
-    cdef int finish(self, bint keep, bint linger, int64_t now) except -1:
-        """Count the request, write it down, and let the client go on. Nothing of this exchange comes after it."""
-        cdef Version version = self.version
-        self.stage = ENDED
-        if not self.counted:
-            request_ended(self.plane.nowhere if version is None else version.block, self.status, self.reason, now - self.began)
-        if version is not None:
-            version.block.bytes_in += self.request_bytes
-            version.block.bytes_out += self.answer_bytes
-        if self.plane.log is not None:
-            self.ended = now
-            self._write_down()
-        return self.client.exchange_ended(keep, linger)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from itertools import accumulate, islice
+from itertools import accumulate, islice, pairwise
 
 import pytest
 from hypothesis import example, given
@@ -75,11 +75,10 @@ class TestShares:
 
     @pytest.mark.parametrize("place", [0, 1, 77, 2**31, 2**32 - 1])
     def test_one_in_a_hundred_is_one_in_every_hundred(self, place: int):
-        choices = list(islice(Splitter([99, 1], place), 10_000))
-        apart = [
-            b - a for a, b in zip(*[[i for i, c in enumerate(choices) if c == 1][k:] for k in (0, 1)], strict=False)
-        ]
-        assert set(apart) == {100}
+        """There is a grid of hundreds, somewhere, of which each holds one."""
+        chosen = [i for i, choice in enumerate(islice(Splitter([99, 1], place), 10_000)) if choice == 1]
+        grids = ([(at + start) // 100 for at in chosen] for start in range(100))
+        assert any(all(b - a == 1 for a, b in pairwise(grid)) for grid in grids)
 
     def test_a_million_requests_do_not_drift(self):
         weights = [1 / 3, 1 / 7, 0.1, 0.0001]
@@ -87,6 +86,32 @@ class TestShares:
         counts = Counter(islice(splitter, 1_000_000))
         for version, share in enumerate(shares(weights)):
             assert abs(counts[version] - 1_000_000 * share) < 2
+
+
+class TestChance:
+    """Of two versions, which one of the requests that it is due each gets is left to chance."""
+
+    @pytest.mark.parametrize(("weights", "period"), [([1, 1], 2), ([9, 1], 10), ([99, 1], 100), ([3, 1], 2), ([2, 1], 3)])
+    def test_what_comes_in_step_with_the_split_meets_both_versions_alike(self, weights: list[float], period: int):
+        """Every period-th request is special: of these, the second version gets its share, up to chance."""
+        splits = [list(islice(Splitter(weights, seed * 7919), 40 * period)) for seed in range(50)]
+        special = [choice for choices in splits for choice in choices[::period]]
+        share = weights[1] / sum(weights)
+        spread = math.sqrt(share * (1 - share) / len(special))
+        assert abs(sum(special) / len(special) - share) < 5 * spread
+
+    def test_a_place_in_every_hundred_is_as_good_as_any_other(self):
+        chosen = [i for i, choice in enumerate(islice(Splitter([99, 1], 1234), 200_000)) if choice == 1]
+        places = Counter(at // 10 % 10 for at in chosen)
+        assert all(abs(places[tenth] - 200) < 5 * math.sqrt(200 * 0.9) for tenth in range(10))
+
+    def test_the_order_in_every_pair_is_open(self):
+        choices = list(islice(Splitter([1, 1], 99), 2000))
+        grids = [choices, choices[1:]]
+        pairs = [list(zip(grid[::2], grid[1::2], strict=False)) for grid in grids]
+        (orders,) = [Counter(each) for each in pairs if not {(0, 0), (1, 1)} & set(each)]
+        assert orders.keys() == {(0, 1), (1, 0)}
+        assert abs(orders[0, 1] - 500) < 5 * math.sqrt(250)
 
 
 class TestPlace:
