@@ -229,7 +229,8 @@ cdef int _note(Bytes p, Field* field, int index, Head* head, bint request) noexc
         head.trailers = has_token(v, field.value_len, b"trailers", 8)
     elif id == F_EXPECT and request:
         if head.minor == 1:
-            if not (field.value_len == 12 and same_text(v, b"100-continue", 12)):
+            # Twice is a list of two, which a server may read as neither (RFC 9110 section 5.3).
+            if head.expect_continue or not (field.value_len == 12 and same_text(v, b"100-continue", 12)):
                 return EXPECTATION
             head.expect_continue = 1
     else:

@@ -134,6 +134,7 @@ OTHER_STATUSES = {
     "HTTP/0.9 by name": (505, request(b"GET / HTTP/0.9")),
     "HTTP/9.9": (505, request(b"GET / HTTP/9.9")),
     "other expectation": (417, request(b"GET / HTTP/1.1", b"Expect: 200-ok")),
+    "two expectations": (417, request(b"GET / HTTP/1.1", b"Expect: 100-continue", b"Expect: 100-continue")),
     "two expectations in one": (417, request(b"GET / HTTP/1.1", b"Expect: 100-continue, x")),
 }
 
