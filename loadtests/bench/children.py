@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,14 +58,14 @@ def pinned(core: int) -> Iterator[None]:
 def running(
     command: Sequence[str],
     *,
-    core: int,
+    core: int | None = None,
     log: Path,
     environment: Mapping[str, str] | None = None,
     inherit: Collection[int] = (),
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A program running on a core, its output going to `log`; ended with everything it started when the block ends."""
+    """A program running on a core (None: any), its output going to `log`; ended with its children after the block."""
     with log.open("wb") as output:
-        with pinned(core):
+        with nullcontext() if core is None else pinned(core):
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
