@@ -91,7 +91,9 @@ class TestShares:
 class TestChance:
     """Of two versions, which one of the requests that it is due each gets is left to chance."""
 
-    @pytest.mark.parametrize(("weights", "period"), [([1, 1], 2), ([9, 1], 10), ([99, 1], 100), ([3, 1], 2), ([2, 1], 3)])
+    @pytest.mark.parametrize(
+        ("weights", "period"), [([1, 1], 2), ([9, 1], 10), ([99, 1], 100), ([3, 1], 2), ([2, 1], 3)]
+    )
     def test_what_comes_in_step_with_the_split_meets_both_versions_alike(self, weights: list[float], period: int):
         """Every period-th request is special: of these, the second version gets its share, up to chance."""
         splits = [list(islice(Splitter(weights, seed * 7919), 40 * period)) for seed in range(50)]
