@@ -2,8 +2,10 @@
 #   PYTHON   the interpreter to build .venv from          make test PYTHON=python3.13
 #   ARGS     more arguments for the command of a target   make test ARGS='-k routing'
 #   BREAK    what is wrong with the new version           make demo BREAK=errors
+#   JOBS     test files at once; all cores without it     make test JOBS=0 ARGS='--pdb'
 #   ONLY     which lines `make bench` measures            make bench ONLY=small ARGS="--peers floor"
 PYTHON ?= python3
+JOBS ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -20,7 +22,7 @@ demo: build ## watch a canary in this terminal; with BREAK=errors, how a bad one
 	$(BIN)/serinus demo $(if $(BREAK),--break $(BREAK)) $(ARGS)
 
 test: build ## run the tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: build ## check style, format and types
 	$(BIN)/ruff check .

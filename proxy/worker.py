@@ -107,7 +107,7 @@ class Worker:
             self._open_log(settings.access_log)
         self._secure(settings)
         self.plane.configure(settings)
-        if self.plane.max_clients < settings.connections:
+        if self.plane.max_clients < 0.9 * settings.connections:  # a few less are nothing to tell
             log.warning(
                 "limits.connections is %d, but so few files may be open that this worker takes %d; raise the limit "
                 "(ulimit -n, LimitNOFILE= of systemd)",

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.fake_admin import FakeAdmin
+from tests.support.terminals import on_a_terminal
 
 ROOT = Path(__file__).parents[2]
 CLEAR_LINE = "\r\x1b[K"
@@ -22,8 +23,7 @@ def drawn_by(admin: FakeAdmin, *arguments: str) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     command = [sys.executable, "-P", "-m", "cli", *arguments, "--admin", admin.address]
-    environment = {**os.environ, "TERM": "xterm"}
-    program = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT, env=environment)
+    program = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT, env=on_a_terminal())
     os.close(theirs)
     drawn = b""
     try:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.knobbed_upstream import knobbed_upstreams
+from tests.support.terminals import on_a_terminal
 from tests.support.whole_controller import WholeController, whole_controller
 from tests.support.whole_proxy import wait_until, whole_proxy
 
@@ -45,7 +46,8 @@ class Terminal:
     def __init__(self, controller: WholeController, *arguments: str) -> None:
         words, environ = controller.command(*arguments)
         ours, its = pty.openpty()
-        self.program = subprocess.Popen(words, env=environ, stdin=its, stdout=its, stderr=its, start_new_session=True)
+        env = on_a_terminal(environ)
+        self.program = subprocess.Popen(words, env=env, stdin=its, stdout=its, stderr=its, start_new_session=True)
         os.close(its)
         self._ours = ours
         self._read = bytearray()

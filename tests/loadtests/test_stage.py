@@ -23,6 +23,7 @@ import pytest
 
 from loadtests.demo import stage
 from loadtests.demo.stage import USUAL_PORTS, Stage
+from tests.support.terminals import on_a_terminal
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="finds what was left behind in /proc"),
@@ -257,7 +258,7 @@ async def test_on_a_terminal_it_draws_in_place_and_leaves_the_summary():
     with TemporaryDirectory(prefix="serinus-test-") as folder:
         program = await asyncio.create_subprocess_exec(
             *command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT,
-            env={**os.environ, "TERM": "xterm", "TMPDIR": folder},
+            env={**on_a_terminal(), "TMPDIR": folder},
         )  # fmt: skip
         os.close(theirs)
         drawn = await asyncio.to_thread(read_all, ours)
