@@ -6,6 +6,7 @@ nothing here knows a message.
 
 import os
 import re
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.support.peers import Message, Pair, Peer
 
 FOLDER = Path(__file__).parents[1] / "corpus" / "http1"
 IS_LONG = os.environ.get("SERINUS_LONG") == "1"
+EACH = 16
 SMALL = 2000  # bytes of a message that is sent byte by byte; larger ones in pieces
 OURS = (b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Forwarded", b"X-Serinus-Version")
 
@@ -59,12 +61,16 @@ def each_case(kind: str, side: str) -> pytest.MarkDecorator:
 
 
 def ways(text: bytes) -> list[list[bytes]]:
-    """The message whole and byte by byte; with SERINUS_LONG=1 also cut in two anywhere (large ones at 500 places)."""
+    """The message whole, byte by byte, and cut in two.
+
+    With SERINUS_LONG=1 that is at every position (of large ones at 500). Else it is at every EACH-th one, which begin
+    elsewhere in each message.
+    """
     size = 1 if len(text) <= SMALL else 64
     pieces = [text[i : i + size] for i in range(0, len(text), size)]
     step = 1 if len(text) <= SMALL else len(text) // 500
-    splits = [[text[:i], text[i:]] for i in range(1, len(text), step)] if IS_LONG else []
-    return [[text], pieces, *splits]
+    step, first = (step, 1) if IS_LONG else (EACH * step, 1 + zlib.crc32(text) % EACH)
+    return [[text], pieces, *([text[:i], text[i:]] for i in range(first, len(text), step))]
 
 
 class Recorded(Peer):

@@ -9,17 +9,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.support.corpus import Recorded, whole_message
-from tests.support.peers import PATIENCE, Peer, Upstream
+from tests.support.peers import PATIENCE, Message, Peer, Upstream
 
 ANSWER = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 @dataclass(frozen=True)
 class Played:
-    """The statuses of all that the client got, and what each connection to the upstream brought."""
+    """All responses that the client got, and what each connection to the upstream brought."""
 
-    statuses: tuple[int, ...]
+    answers: list[Message]
     arrived: list[bytes]
+
+    @property
+    def statuses(self) -> tuple[int, ...]:
+        """Of the responses."""
+        return tuple(answer.status for answer in self.answers)
 
 
 class Play:
@@ -44,7 +49,7 @@ class Play:
                     self._sides.append(one.accept())
                 else:
                     self._read(one)
-        return Played(statuses(bytes(self._client.record)), [bytes(side.record) for side in self._sides])
+        return Played(responses(bytes(self._client.record)), [bytes(side.record) for side in self._sides])
 
     def _open(self) -> list[Peer]:
         return [peer for peer in (self._client, *self._sides) if peer.fileno() >= 0]
@@ -71,10 +76,10 @@ class Play:
                 peer.send(ANSWER)
 
 
-def statuses(record: bytes) -> tuple[int, ...]:
-    """Of all responses in this; each must be whole."""
+def responses(record: bytes) -> list[Message]:
+    """All in this; each must be whole."""
     reader = Recorded(record)
     found = []
     while reader.unread():
-        found.append(reader.message().status)
-    return tuple(found)
+        found.append(reader.message())
+    return found

@@ -4,6 +4,8 @@ What is forwarded is also given to h11 and to llhttp, which must read it as it w
 not, the case is in `UNREAD_BY_LLHTTP` with the sentences of the RFC that allow it.
 """
 
+from collections import Counter
+
 import h11
 import pytest
 
@@ -63,12 +65,16 @@ def test_an_invalid_request_is_refused_and_nothing_whole_reaches_the_upstream(st
         begun = [record for record in played.arrived if not whole_message(record)]
         assert played.statuses == case.ends
         assert b"".join(forwarded(record) for record in arrived) == case.forwarded
+        assert all(answer.one(b"Connection") == b"close" for answer in played.answers if answer.status != 200)
         if not case.subject.startswith("body-"):
             assert begun == []
         for record in begun:
             assert_not_whole(record)
 
     counts = stage.counts()
+    assert {status: count for status, count in counts.requests.items() if status != 499} == {
+        status: count * len(every_way) for status, count in Counter(case.ends).items()
+    }
     assert counts.attempts.get("ok", 0) == case.ends.count(200) * len(every_way)
     assert set(counts.attempts) <= {"ok", "aborted"}, "a fault of the client is no failure of the version"
 
