@@ -8,7 +8,8 @@ Rules:
 2. A scan starts at the first byte of a message and answers COMPLETE, MORE (bytes are missing and no limit is reached), or
    the `Reason` to refuse it. The answer does not depend on how the bytes were cut into reads.
 3. Offsets are relative to the scanned bytes. White space around values is not part of them; only SP and HTAB are white.
-4. Limits hold before memory grows: the caller never keeps more than limits.head bytes of an unfinished head.
+4. Limits hold before memory grows: the caller never keeps more than limits.head bytes of an unfinished head. What stands
+   behind a limit is not looked at.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -80,7 +81,7 @@ cdef int _target(Bytes p, uint32_t at, uint32_t n, Head* head) noexcept nogil:
     return COMPLETE
 
 
-cdef int _request_line(Bytes p, Bytes end, const Limits* limits, Head* head, Bytes* after) noexcept nogil:
+cdef int _request_line(Bytes p, Bytes end, Head* head, Bytes* after) noexcept nogil:
     cdef Bytes s = p
     cdef Bytes target
     cdef int answer
@@ -109,8 +110,6 @@ cdef int _request_line(Bytes p, Bytes end, const Limits* limits, Head* head, Byt
     if answer != COMPLETE:
         return answer
     after[0] = s + 11
-    if s + 9 - p > limits.line:
-        return LINE_TOO_LONG
     return _target(p, <uint32_t> (target - p), <uint32_t> (s - target), head)
 
 
@@ -144,14 +143,15 @@ cdef int _status_line(Bytes p, Bytes end, Head* head, Bytes* after) noexcept nog
 cdef int scan_request(Bytes p, size_t n, const Limits* limits, Head* head) noexcept nogil:
     """Scans a request head at p. Raises nothing; answers COMPLETE, MORE or a Reason (RFC 9112 sections 2 to 6)."""
     cdef Bytes s = p
+    cdef size_t line = <size_t> limits.line + 2  # with its CRLF
     cdef int answer
     reset_head(head)
-    answer = _request_line(p, p + n, limits, head, &s)
+    answer = _request_line(p, p + min(n, line), head, &s)
     if answer == MORE:
-        return LINE_TOO_LONG if n > limits.line else MORE
+        return LINE_TOO_LONG if n >= line else MORE
     if answer != COMPLETE:
         return answer
-    answer = within_limits(scan_fields(p, s, p + n, limits, head, True), n, limits, head)
+    answer = within_limits(scan_fields(p, s, p + min(n, <size_t> limits.head), limits, head, True), n, limits, head)
     if answer != COMPLETE:
         return answer
     if head.minor == 1:
@@ -174,11 +174,12 @@ cdef int scan_request(Bytes p, size_t n, const Limits* limits, Head* head) noexc
 cdef int scan_response(Bytes p, size_t n, const Limits* limits, Head* head) noexcept nogil:
     """Scans a response head at p. Answers COMPLETE, MORE, TOO_LARGE or, for all other faults, BAD_REQUEST."""
     cdef Bytes s = p
+    cdef Bytes end = p + min(n, <size_t> limits.head)
     cdef int answer
     reset_head(head)
-    answer = _status_line(p, p + n, head, &s)
+    answer = _status_line(p, end, head, &s)
     if answer == COMPLETE:
-        answer = scan_fields(p, s, p + n, limits, head, False)
+        answer = scan_fields(p, s, end, limits, head, False)
     answer = within_limits(answer, n, limits, head)
     if answer != COMPLETE:
         return answer if answer == MORE or answer == TOO_LARGE else BAD

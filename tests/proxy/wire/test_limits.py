@@ -29,7 +29,23 @@ def test_a_request_line_of_the_limit_passes_and_one_more_is_414(stage: Stage) ->
 
     assert stage.refused(get(target + b"a")).status == 414
     assert stage.refused_in_pieces(get(target + b"a")) == {414}
-    assert stage.exchange(get(target))[0].line == b"GET " + target + b" HTTP/1.1"
+    for parts in [[get(target)], *cuts(get(target))]:
+        client = stage.client(unix=True).send_apart(*parts)
+        side = stage.upstream.asked()
+        assert side.message().line == b"GET " + target + b" HTTP/1.1"
+        side.send(OK)
+        assert client.message().status == 200
+        client.close()
+
+
+def test_what_stands_behind_a_limit_is_not_looked_at(stage: Stage) -> None:
+    """So that the answer does not depend on how much of it one read brought."""
+    stage.limit(request_line=LINE, head=HEAD)
+
+    assert stage.refused_in_pieces(b"GET /" + b"a" * LINE + b" HTTP/9.9 x\r\n\r\n") == {414}
+    assert stage.refused(b"GET /" + b"a" * LINE + b" HTTP/9.9 x\r\n\r\n").status == 414
+    assert stage.refused_in_pieces(of_length(HEAD + 1)[:-4] + b"\0\r\n\r\n") == {431}
+    assert stage.refused(of_length(HEAD + 1)[:-4] + b"\0\r\n\r\n").status == 431
 
 
 def test_a_request_line_without_an_end_is_414(stage: Stage) -> None:
