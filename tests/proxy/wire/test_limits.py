@@ -44,8 +44,8 @@ def test_what_stands_behind_a_limit_is_not_looked_at(stage: Stage) -> None:
 
     assert stage.refused_in_pieces(b"GET /" + b"a" * LINE + b" HTTP/9.9 x\r\n\r\n") == {414}
     assert stage.refused(b"GET /" + b"a" * LINE + b" HTTP/9.9 x\r\n\r\n").status == 414
-    assert stage.refused_in_pieces(of_length(HEAD + 1)[:-4] + b"\0\r\n\r\n") == {431}
-    assert stage.refused(of_length(HEAD + 1)[:-4] + b"\0\r\n\r\n").status == 431
+    assert stage.refused_in_pieces(of_length(HEAD + 4)[:-4] + b"\0\r\n\r\n") == {431}
+    assert stage.refused(of_length(HEAD + 4)[:-4] + b"\0\r\n\r\n").status == 431
 
 
 def test_a_request_line_without_an_end_is_414(stage: Stage) -> None:
