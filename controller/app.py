@@ -43,6 +43,7 @@ from controller.loop import Tools
 from controller.metrics import ControllerCollector
 from controller.notify import Notifier
 from controller.proxies import Proxy
+from webapi.serving import runner_of
 
 FAILED: Final = 1
 INTERRUPTED: Final = 128 + signal.SIGINT
@@ -133,7 +134,7 @@ async def _serve_api(config: Config, conductor: Conductor, stack: contextlib.Asy
     """Serve the API; where. Raises CannotListen."""
     registry = CollectorRegistry()
     registry.register(ControllerCollector(conductor))
-    runner = web.AppRunner(create_app(conductor, registry), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    runner = runner_of(create_app(conductor, registry))
     stack.push_async_callback(runner.cleanup)
     await runner.setup()
     address = config.controller.address

@@ -43,6 +43,7 @@ from proxy.resolver import Resolver
 from proxy.sockets import ListenError, OpenListener, close_listeners, open_listeners, passed_descriptors
 from proxy.state import StateError, StateFolder
 from proxy.supervisor import Supervisor
+from webapi.serving import runner_of
 
 #: SIGINT is a person who waits: what is in flight gets this long, seconds.
 SOON: Final = 2.0
@@ -127,7 +128,7 @@ async def _admin(
     registry.register(SerinusCollector(supervisor, observations))
     app = create_app(supervisor, observations, registry)
     opened = open_listeners([supervisor.live.config.admin.address], 1, passed)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    runner = runner_of(app)
     try:
         await runner.setup()
         for listener in opened[0]:

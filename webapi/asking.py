@@ -30,6 +30,8 @@ M = TypeVar("M", bound=Closed)
 
 BODY_SECONDS: Final = 10.0
 MAX_ACTOR: Final = 100
+#: The methods that change nothing (RFC 9110 §9.2.1) and that this API has; what is in their bodies is not looked at.
+_LOOKING: Final = ("GET", "HEAD")
 #: The fields that say why; the message of a signal is its reason.
 _REASONS: Final = ("reason", "message")
 
@@ -54,10 +56,8 @@ async def read_body(request: web.Request, model: type[M], max_body: int) -> tupl
     Raises:
         Denied: 408, 413, 415, or 422 when too much is wrong.
     """
-    if model is Nothing or (is_optional(model) and not request.body_exists):
+    if not _brings_body(request, model):
         return model(), ()
-    if request.content_type != JSON:
-        raise Denied(415, "The body has to be JSON: send Content-Type: application/json")
     if request.content_length is not None and request.content_length > max_body:
         raise too_large(max_body)
     try:
@@ -68,6 +68,19 @@ async def read_body(request: web.Request, model: type[M], max_body: int) -> tupl
     if not content and is_optional(model):
         return model(), ()
     return _validated(_parsed(content), model)
+
+
+def _brings_body(request: web.Request, model: type[Closed]) -> bool:
+    """Whether there is a body to read. Raises Denied (415).
+
+    A change takes JSON or nothing, also where the body says nothing: what a form of another site sends in a browser is
+    never JSON.
+    """
+    if is_optional(model) and not request.body_exists:
+        return False
+    if request.content_type != JSON and request.method not in _LOOKING:
+        raise Denied(415, "The body has to be JSON: send Content-Type: application/json")
+    return model is not Nothing
 
 
 def is_optional(model: type[Closed]) -> bool:

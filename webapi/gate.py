@@ -13,7 +13,6 @@ Owns the decision. Must not know what is asked, except whether the call is open 
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import time
 from collections import OrderedDict, deque
@@ -127,8 +126,8 @@ class Gate:
         if host is None or not isinstance(self._address, TcpAddress):
             return
         name = _split(f"http://{host}")[1]
-        if not (_is_address(name) or TcpAddress(name, 0).is_local or name == self._address.host):
-            raise Denied(403, "Without a token this API answers to IP addresses and to localhost only, as Host")
+        if not TcpAddress(name, 0).is_local:
+            raise Denied(403, "Without a token this API answers to localhost, 127.0.0.1 and [::1] only, as Host")
 
 
 def require_token(admin: Admin, section: str) -> None:
@@ -161,7 +160,9 @@ def _check_origin(request: web.Request) -> None:
     default = _DEFAULT_PORTS.get(parts[0], 0)
     own = _split(f"{parts[0]}://{request.headers.get('Host', '')}")
     if not parts[1] or (parts[1], parts[2] or default) != (own[1], own[2] or default):
-        raise Denied(403, "Pages of other sites have no access")
+        raise Denied(
+            403, "Pages of other sites have no access: Origin has to be this API's own host and port, or absent"
+        )
 
 
 def _split(origin: str) -> tuple[str, str, int]:
@@ -171,14 +172,6 @@ def _split(origin: str) -> tuple[str, str, int]:
         return parts.scheme, parts.hostname or "", parts.port or 0
     except ValueError:
         return "", "", 0
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _unauthorized(sentence: str, parameter: str) -> Denied:

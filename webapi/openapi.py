@@ -23,6 +23,7 @@ _REF: Final = "#/components/schemas/{model}"
 _NAMES: Final = re.compile(r"{(\w+)}")
 _OF_EVERY_CALL: Final = (403, 405, 417, 422, 500)
 _BEHIND_THE_TOKEN: Final = (401, 429)
+_OF_A_CHANGE: Final = (415,)
 
 _ETAG: Final = {"description": "The generation, quoted", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}}
 _TOKEN: Final = (
@@ -102,7 +103,8 @@ def _error(status: int) -> dict[str, Any]:
 
 
 def _statuses(call: Call[Any]) -> list[int]:
-    return sorted({*call.errors, *_OF_EVERY_CALL, *(() if call.is_open else _BEHIND_THE_TOKEN)})
+    own = {*call.errors, *(_OF_A_CHANGE if call.changes else ())}
+    return sorted({*own, *_OF_EVERY_CALL, *(() if call.is_open else _BEHIND_THE_TOKEN)})
 
 
 def _path_parameters(call: Call[Any], places: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from controller.metrics import ControllerCollector
 from controller.series_file import path_of
 from tests.support.led_stage import FILE, Stage, staged
 from webapi.call import Call
+from webapi.gate import WRONG_TOKENS
 
 DOCUMENT = openapi()
 
@@ -357,6 +358,13 @@ async def test_with_a_token_every_call_needs_it_but_health(tmp_path: Path, monke
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic s3cret"}):
             assert (await api.ask("GET", "/v1/rollouts", **headers))[0] == 401
         assert (await api.ask("GET", "/v1/rollouts", Authorization="Bearer s3cret"))[0] == 200
+
+
+async def test_who_guesses_tokens_is_slowed_down_and_learns_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with staged(tmp_path, monkeypatch, FILE + "controller: {token: s3cret}") as stage, serving(stage) as api:
+        tokens = [*(f"guess-{number}" for number in range(WRONG_TOKENS)), "s3cret"]
+        statuses = [(await api.ask("GET", "/v1/rollouts", Authorization=f"Bearer {token}"))[0] for token in tokens]
+    assert statuses == [401] * WRONG_TOKENS + [429]
 
 
 async def test_a_body_that_is_not_json_or_too_large_is_refused(api: Api):

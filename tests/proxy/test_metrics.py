@@ -116,6 +116,12 @@ class TestTheTable:
         assert labels["serinus_generation"] == ()
         assert "serinus_build_info" in labels
 
+    def test_no_label_is_a_requests_to_choose(self):
+        """From the configuration, or from a list that is closed: no path, no host, no method, no header."""
+        configured = {"service", "version", "endpoint", "cn"}
+        closed = {"code", "reason", "outcome", "side", "result", "state", "done", "python"}
+        assert {label for family in FAMILIES for label in family.labels} == configured | closed
+
     def test_names_are_unique(self):
         assert len({family.name for family in FAMILIES}) == len(FAMILIES)
 

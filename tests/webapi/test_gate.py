@@ -131,7 +131,8 @@ async def test_an_address_that_others_reach_is_closed_when_a_reload_takes_the_to
 async def test_a_page_of_another_site_gets_nothing(open_api: Orchard, method: str, origin: str):
     path = TREE if method == "GET" else APPLES
     status, content = await open_api.problem(method, path, headers={"Origin": origin}, json={"apples": 1})
-    assert (status, content["detail"]) == (403, "Pages of other sites have no access")
+    sentence = "Pages of other sites have no access: Origin has to be this API's own host and port, or absent"
+    assert (status, content["detail"]) == (403, sentence)
 
 
 @pytest.mark.parametrize(
@@ -147,11 +148,34 @@ async def test_a_page_of_the_same_site_gets_in(open_api: Orchard, host: str, ori
     await open_api.get(TREE, headers={"Host": host, "Origin": origin})
 
 
-async def test_a_name_that_a_site_points_here_gets_nothing(open_api: Orchard):
-    host = "rebound.evil.example:9900"
+async def test_nothing_invites_pages_of_other_sites(open_api: Orchard):
+    """No CORS: a browser that asks whether it may send more than a form hears no, or nothing."""
+    asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type"}
+    for origin, status in (("http://evil.example", 403), ("http://localhost:9900", 405)):
+        headers = {"Host": "localhost:9900", "Origin": origin, **asked}
+        response, _ = await open_api.ask("OPTIONS", APPLES, headers=headers)
+        assert response.status == status
+        assert not [name for name in response.headers if name.lower().startswith("access-control-")]
+
+
+REBOUND = [
+    "rebound.evil.example:9900", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil.example",
+    "10.0.0.5:9900", "0.0.0.0:9900", "[2001:db8::1]", "2130706433", "localhost:80:80", "[::1", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", REBOUND)
+async def test_a_name_that_a_site_points_here_gets_nothing(open_api: Orchard, host: str):
     for headers in ({"Host": host}, {"Host": host, "Origin": f"http://{host}"}):
-        assert (await open_api.problem("GET", TREE, headers=headers))[0] == 403
+        for method, path in (("GET", TREE), ("PUT", APPLES)):
+            assert (await open_api.problem(method, path, headers=headers, json={"apples": 1}))[0] == 403
     await open_api.get("/sky", headers={"Host": host})
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9900", "[::1]:9900", "127.0.0.2", "LocalHost:1"])
+async def test_this_machine_has_its_names(open_api: Orchard, host: str):
+    await open_api.get(TREE, headers={"Host": host})
+    await open_api.get(TREE, headers={"Host": host, "Origin": f"http://{host}"})
 
 
 async def test_with_a_token_the_name_does_not_matter(api: Orchard):

@@ -13,7 +13,8 @@ from tests.webapi.orchard import MAX_BODY, Orchard, growing
 from webapi import asking
 from webapi.problem import escaped
 
-APPLES = "/trees/elm/apples"
+TREE = "/trees/elm"
+APPLES = f"{TREE}/apples"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -81,6 +82,20 @@ def test_text_of_a_client_is_escaped_for_the_log(text: str, shown: str):
 async def test_a_body_of_another_type_is_not_read(api: Orchard, kind: str):
     status, _ = await api.problem("PUT", APPLES, data=b'{"apples": 1}', headers={"Content-Type": kind})
     assert status == 415
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+@pytest.mark.parametrize(("method", "path"), [("DELETE", TREE), ("POST", f"{TREE}/graft"), ("POST", f"{TREE}/water")])
+async def test_a_change_takes_json_or_nothing(api: Orchard, method: str, path: str, kind: str):
+    """What a form of another site sends is never JSON, also where the body would say nothing."""
+    status, content = await api.problem(method, path, data=b"{}", headers={"Content-Type": kind})
+    assert (status, content["detail"]) == (415, "The body has to be JSON: send Content-Type: application/json")
+    for body in ({"data": b"", "headers": {"Content-Type": kind}}, {"data": b"{}", "headers": JSON}, {}):
+        assert (await api.ask(method, path, **body))[0].status == 200
+
+
+async def test_looking_with_a_stray_body_is_looking(api: Orchard):
+    await api.get(TREE, data=b"x=1", headers={"Content-Type": "application/x-www-form-urlencoded"})
 
 
 async def test_a_body_may_name_its_charset(api: Orchard):

@@ -1,5 +1,6 @@
 """What each token may do, and whose name a change has."""
 
+import hmac
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -31,6 +32,20 @@ async def api() -> AsyncIterator[Orchard]:
 def holding(token: str, actor: str = "") -> dict[str, Any]:
     said = {"X-Serinus-Actor": actor} if actor else {}
     return {"headers": {"Authorization": f"Bearer {token}", **said}}
+
+
+@pytest.mark.parametrize("token", ["old", "r", "a", "wrong", ""])
+def test_every_token_is_compared_in_constant_time(token: str, monkeypatch: pytest.MonkeyPatch):
+    """As often, and as many bytes, whichever it is."""
+    compare, compared = hmac.compare_digest, []
+
+    def noting(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return compare(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", noting)
+    caller_with(digest_of(token), settings_of(token="old", tokens=TOKENS))
+    assert compared == [(32, 32)] * (1 + len(TOKENS))
 
 
 # --- roles ------------------------------------------------------------------------------------------------------------

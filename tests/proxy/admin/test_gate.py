@@ -7,6 +7,7 @@ from proxy.admin.app import create_app
 from tests.proxy.admin.conftest import Api
 from tests.proxy.admin.fakes import FakeObservations, FakeSupervisor
 from tests.support.lives import a_config
+from webapi.gate import WRONG_TOKENS
 
 GOOD = {"Authorization": "Bearer correct-horse"}
 
@@ -39,3 +40,9 @@ async def test_a_token_that_a_reload_brought_counts_at_once(api: Api, supervisor
     await api.ask("POST", "/v1/reload", headers=GOOD)
     assert (await api.problem("GET", "/v1/state", headers=GOOD))[0] == 401
     await api.get("/v1/state", headers={"Authorization": "Bearer another"})
+
+
+async def test_who_guesses_tokens_is_slowed_down_and_learns_nothing(api: Api):
+    guesses = [{"Authorization": f"Bearer guess-{number}"} for number in range(WRONG_TOKENS)]
+    for headers, status in (*((guess, 401) for guess in guesses), (GOOD, 429)):
+        assert (await api.problem("POST", "/v1/reload", headers=headers))[0] == status

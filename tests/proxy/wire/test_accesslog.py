@@ -222,6 +222,45 @@ def test_the_combined_format_keeps_quotes_and_controls_out(stage: Stage, path: P
     assert '"GET /\\"x\\" HTTP/1.1" 200 2 "-" "\\"\\u0009\\u00ff\\\\"' in lines(1)[0]
 
 
+LIE = b'" 200 0 "-" "-"'
+PLACES = {
+    "method": b"GE%sT / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+    "path": b"GET /%s HTTP/1.1\r\nHost: a.example\r\n\r\n",
+    "query": b"GET /?%s HTTP/1.1\r\nHost: a.example\r\n\r\n",
+    "host": b"GET / HTTP/1.1\r\nHost: a%s.example\r\n\r\n",
+    "user_agent": b"GET / HTTP/1.1\r\nHost: a.example\r\nUser-Agent: a%s\r\n\r\n",
+    "referer": b"GET / HTTP/1.1\r\nHost: a.example\r\nReferer: a%s\r\n\r\n",
+    "request_id": b"GET / HTTP/1.1\r\nHost: a.example\r\nX-Request-Id: a%s\r\n\r\n",
+    "trace_id": b"GET / HTTP/1.1\r\nHost: a.example\r\ntraceparent: 00-" + TRACE[:8] + b"%s\r\n\r\n",
+}
+#: What can stand in a field value, and would end a line, a quoted text or a terminal's patience.
+ALLOWED = LIE + b"\\\t\xff\xc2\x9b31m\xe2\x80\xa8\xed\xa0\x80\xc0\xaf" + b"x" * 2000 + b"."
+FORBIDDEN = [b"\r", b"\n", b"\x1b[2K", b"\0", b"\x0b", b"\x0c", b"\x7f", b"\r\n\r"]
+
+
+@pytest.mark.parametrize("form", ["json", "combined"])
+def test_no_byte_of_a_client_makes_a_line(stage: Stage, path: Path, lines: Lines, form: Any) -> None:
+    """Refused or served, a request has one line of ASCII, and what it would like to have said is inside the quotes."""
+    stage.limit(access_log=AccessLog(form, str(path)))
+    for request in PLACES.values():
+        for byte in FORBIDDEN:
+            assert stage.refused(request % (byte + b"forged" + LIE)).status == 400
+    served = [PLACES[name] % ALLOWED for name in ("user_agent", "referer", "request_id", "trace_id")]
+    for request in served:
+        stage.exchange(request)
+    written = lines(len(PLACES) * len(FORBIDDEN) + len(served))
+
+    assert all(line.isascii() and line.isprintable() for line in written)
+    assert not [line for line in written if "forged" in line]
+    if form == "json":
+        statuses = [json.loads(line)["status"] for line in written]
+    else:
+        quoted = r'"(?:[^"\\]|\\.)*"'
+        shape = re.compile(rf"127\.0\.0\.1 - - \[[^\]]*\] {quoted} (\d+) \d+ {quoted} {quoted}")
+        statuses = [int(found[1]) for line in written if (found := shape.fullmatch(line))]
+    assert statuses == [400] * len(PLACES) * len(FORBIDDEN) + [200] * len(served)
+
+
 def test_a_file_that_was_moved_away_is_made_anew(stage: Stage, path: Path, lines: Lines) -> None:
     log_json(stage, path, "path")
     stage.exchange(GET)
