@@ -34,7 +34,7 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What the matrix shows. `status`: of the first answer, 0: none. `passed`: how many requests the server saw."""
+    """What the matrix shows. `status`: of the first answer, 0: none. `passed`: how many requests the server got."""
 
     status: int
     passed: int
@@ -99,7 +99,7 @@ def judge(what: Happened) -> Cell:
     breaches = (*_unknown(what), *_different(what), *_hidden(what), *_refusals(what), *_answers(what), *_asked(what))
     return Cell(
         status=what.heard.answers[0].status if what.heard.answers else 0,
-        passed=len(passed),
+        passed=len(passed) + len(what.refused),
         is_met=any(each.connection in connections for each in what.seen if _kind(each.target) in others),
         breaches=breaches,
     )

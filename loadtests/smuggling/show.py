@@ -18,7 +18,7 @@ from loadtests.smuggling.techniques.parts import Technique
 
 _WIDTH = 140  # where no terminal says how wide it is
 _LEGEND = (
-    "✗ refused by us, no server saw it (closed: unfinished, so without an answer).  → passed as one request, or as n "
+    "✗ refused by us, no server got it (closed: unfinished, so without an answer).  → passed as one request, or as n "
     "where it is n by the rules and we saw each.  ‼ SMUGGLED: see below."
 )
 

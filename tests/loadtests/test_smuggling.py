@@ -82,7 +82,7 @@ def test_a_refusal_is_good_and_tells_its_status():
 
 
 def test_a_server_may_refuse_the_request_that_we_sent():
-    assert not judge(happened(seen=[], refused=[Refused(1.0, "400", None)])).is_smuggled
+    assert judge(happened(seen=[], refused=[Refused(1.0, "400", None)])).text == "one"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x0
 
 
 def _both() -> tuple[Technique, ...]:
-    source = "RFC 9112 6.1, Watchfire 2005, Kettle 2019"
+    source = "RFC 9112 6.1, Linhart et al. 2005, Kettle 2019"
     shorter = str(len(LAST_CHUNK))
     return (
         Technique("CL.TE", "length covers all, chunks end early", source, (with_length(POST + CHUNKED, _BODY),)),
@@ -167,7 +167,7 @@ def _upgrades() -> tuple[Technique, ...]:
     chunks = CHUNKED + b"\r\n" + chunk(HIDDEN) + LAST_CHUNK
     tunnels = "RFC 9110 7.8, CVE-2026-2833"
     return (
-        Technique("h2c", "upgrade", "RFC 7540 3.2, Emil Lerner 2020", (GET + _H2C + b"\r\n",)),
+        Technique("h2c", "upgrade", "RFC 7540 3.2, Jake Miller 2020", (GET + _H2C + b"\r\n",)),
         Technique("h2c", "upgrade, then frames", "RFC 7540 3.2", (GET + _H2C + b"\r\n", _PREFACE)),
         Technique("h2c", "upgrade without naming the settings", "RFC 7540 3.2",
                   (GET + _H2C.replace(b", HTTP2-Settings", b"") + b"\r\n",)),

@@ -32,7 +32,7 @@ _SIZES: dict[str, bytes] = {
 }
 
 _SIZE_SOURCE = "RFC 9112 7.1"
-_EXTENSION_SOURCE = "RFC 9112 7.1.1, CVE-2025-55315, CVE-2025-22871, Kettle 2025"
+_EXTENSION_SOURCE = "RFC 9112 7.1.1, CVE-2025-55315, CVE-2025-22871, Weikop 2025 (Funky Chunks)"
 
 
 def _sizes() -> tuple[Technique, ...]:

@@ -92,7 +92,7 @@ HEADS = (
     Technique("line end", "NEL as an end", "RFC 9110 5.5", (POST + b"X: y\x85" + _LENGTH + HIDDEN,), pipelined=True),
     *_spoilt("field value", _VALUE_SOURCE, _VALUES),
     *_spoilt("field name", _NAME_SOURCE, _NAMES),
-    Technique("field name", "underscore in the length", "CVE-2019-16785 and its kind",
+    Technique("field name", "underscore in the length", "RFC 3875 4.1.18",
               (with_length(POST + b"Content_Length: 0\r\n", HIDDEN),)),
     Technique("field name", "underscore in the host", "RFC 9110 7.2",
               (with_length(POST + b"Host_: hidden.example\r\nX_Forwarded_For: 6.6.6.6\r\n", HIDDEN),)),

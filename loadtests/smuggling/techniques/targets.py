@@ -4,7 +4,7 @@ proxies.
 
 from loadtests.smuggling.techniques.parts import HIDDEN, HOST, POST, Technique, with_length
 
-_HOST_SOURCE = "RFC 9112 3.2, 3.2.2, Linhart 2020"
+_HOST_SOURCE = "RFC 9112 3.2, 3.2.2, Chen et al. 2016 (Host of Troubles)"
 _NAMED_SOURCE = "RFC 9110 7.6.1, Nathan Davison 2019, CVE-2021-32813, CVE-2024-45410"
 
 
