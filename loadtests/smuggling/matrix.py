@@ -17,7 +17,7 @@ from loadtests.smuggling.client import Answer, ask, attack
 from loadtests.smuggling.judge import Cell, Happened, judge, share_out
 from loadtests.smuggling.ours import proxying, read_log
 from loadtests.smuggling.techniques.parts import Technique
-from loadtests.smuggling.upstreams import Upstream, a_place
+from loadtests.smuggling.upstreams import Upstream, places
 
 # Next clients per technique: we stop when one came by the server's connection that the technique used. Each has an even
 # chance to reach the worker that holds it.
@@ -42,12 +42,12 @@ def run(
         Missing: a server is not there.
         Invalid: a server or Serinus did not start, or Serinus did not end well.
     """
-    places = {upstream.code: a_place(folder / upstream.code) for upstream in upstreams}
+    at = places(upstreams, folder)
     with ExitStack() as stack:
         versions = [upstream.find().version for upstream in upstreams]
         for upstream in upstreams:
-            stack.enter_context(upstream.serving(places[upstream.code]))
-        ports = {code: place.port for code, place in places.items()}
+            stack.enter_context(upstream.serving(at[upstream.code]))
+        ports = {code: place.port for code, place in at.items()}
         port = stack.enter_context(proxying(folder, ports))
         pool = stack.enter_context(ThreadPoolExecutor(len(upstreams)))
         columns = [pool.submit(_send_all, port, upstream.code, techniques, tick) for upstream in upstreams]
@@ -55,7 +55,7 @@ def run(
     logged = read_log(folder)
     for upstream, column in zip(upstreams, happened, strict=True):
         ours = [each for each in logged if each.target.startswith(f"/{upstream.code}/")]
-        share_out(column, ours, upstream.read(places[upstream.code]))
+        share_out(column, ours, upstream.read(at[upstream.code]))
     return [
         Column(upstream, version, tuple(map(judge, column.values())))
         for upstream, version, column in zip(upstreams, versions, happened, strict=True)

@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 
-from loadtests.bench.children import free_ports, running
+from loadtests.bench.children import running
 from loadtests.bench.faults import Invalid
+from loadtests.smuggling.ports import choose_ports
 from loadtests.smuggling.waiting import wait_until_ready
 
 
@@ -39,7 +40,7 @@ def proxying(folder: Path, ports: Mapping[str, int]) -> Iterator[int]:
     Raises:
         Invalid: it did not start, or ended in another way than when it was asked to.
     """
-    port, admin = free_ports(2)
+    port, admin = choose_ports(2)
     path, log = folder / "serinus.yaml", folder / "serinus-log"
     path.write_text(yaml.safe_dump(_configuration(port, admin, ports), sort_keys=False))
     with running([sys.executable, "-P", "-m", "cli", "proxy", "-c", str(path)], log=log) as child:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.bench.builds import Build, Installed, Surroundings
-from loadtests.bench.children import free_ports, running
+from loadtests.bench.children import running
 from loadtests.bench.faults import Missing
+from loadtests.smuggling.ports import choose_ports
 from loadtests.smuggling.waiting import wait_until_listening
 
 _SERVERS = Path(__file__).with_name("servers")
@@ -109,10 +110,10 @@ class Upstream:
             yield
 
 
-def a_place(folder: Path) -> Place:
-    """Free ports and a folder that is not there yet."""
-    port, behind = free_ports(2)
-    return Place(port, behind, folder)
+def places(upstreams: Sequence[Upstream], folder: Path) -> dict[str, Place]:
+    """By their codes: ports that no other of them has, and folders in this one that are not there yet."""
+    ports = iter(choose_ports(2 * len(upstreams)))
+    return {each.code: Place(next(ports), next(ports), folder / each.code) for each in upstreams}
 
 
 def _filled(text: str, values: dict[str, str]) -> str:

@@ -32,7 +32,7 @@ def wait_until_ready(port: int, path: str, child: "subprocess.Popen[bytes]", tit
 
 def _wait(condition: Callable[[], bool], child: "subprocess.Popen[bytes]", title: str, log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while not condition():
+    while not (condition() and child.poll() is None):
         if child.poll() is not None or time.monotonic() > deadline:
             raise Invalid(f"{title} does not start: {log.read_text(errors='replace')[-500:]}")
         time.sleep(0.05)

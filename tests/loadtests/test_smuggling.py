@@ -19,7 +19,7 @@ from loadtests.smuggling.show import as_json, show_matrix
 from loadtests.smuggling.techniques import TECHNIQUES, Technique
 from loadtests.smuggling.techniques.codings import SPELLINGS
 from loadtests.smuggling.techniques.parts import HIDDEN, POST, with_length
-from loadtests.smuggling.upstreams import UPSTREAMS, Refused, Seen, Upstream, a_place
+from loadtests.smuggling.upstreams import UPSTREAMS, Refused, Seen, Upstream, places
 from tests.support.whole_proxy import wait_until
 
 RequireTool = Callable[[str, str], str]
@@ -134,6 +134,12 @@ def test_answers_are_told_apart():
 # --- the servers ------------------------------------------------------------------------------------------------------
 
 
+def test_servers_never_share_a_port(tmp_path: Path):
+    """The second one would not come up, and the first one would get what was meant for it."""
+    at = places(UPSTREAMS, tmp_path).values()
+    assert len({port for place in at for port in (place.port, place.behind)}) == 2 * len(UPSTREAMS)
+
+
 def demand(upstream: Upstream, require_tool: RequireTool) -> None:
     """Skip or fail when the server is not there."""
     if upstream.title in PROGRAMS:
@@ -146,7 +152,7 @@ def test_a_server_tells_of_every_request_and_of_what_it_refuses(
 ):
     """Straight to the server, as if the proxy had seen nothing: then all of it is smuggled."""
     demand(upstream, require_tool)
-    place = a_place(tmp_path / "server")
+    place = places([upstream], tmp_path)[upstream.code]
     cases = {}
     with upstream.serving(place):
         for number, technique in enumerate((TWO, GARBAGE)):
