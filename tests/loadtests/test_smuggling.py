@@ -85,6 +85,11 @@ def test_a_server_may_refuse_the_request_that_we_sent():
     assert judge(happened(seen=[], refused=[Refused(1.0, "400", None)])).text == "one"
 
 
+def test_the_length_of_a_body_that_was_cut_off_says_nothing():
+    cut = happened(logged=[replace(LOGGED, error="client_closed")], seen=[replace(SEEN, body=3)])
+    assert not judge(cut).is_smuggled
+
+
 @pytest.mark.parametrize(
     ("parts", "breach"),
     [
