@@ -31,6 +31,8 @@ pytestmark = [
 ]
 ROOT = Path(__file__).parents[2]
 MARK = "SERINUS_TEST_MARK"
+#: On a busy machine, the debug mode of asyncio talks of slow callbacks.
+QUIET = {"PYTHONASYNCIODEBUG": ""}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 FAST = ("--steps", "50", "--bake", "1", "--rate", "100")
 
@@ -90,7 +92,12 @@ async def demo(*options: str, form: Sequence[str] = ("--json",)) -> AsyncIterato
     folder = TemporaryDirectory(prefix="serinus-test-")  # a demo that is killed cannot take its own away
     command: Sequence[str] = [sys.executable, "-P", "-m", "cli", "demo", *form, *options]
     program = await asyncio.create_subprocess_exec(
-        *command, stdout=PIPE, stderr=PIPE, cwd=ROOT, env={**os.environ, MARK: mark, "TMPDIR": folder.name}, limit=2**20
+        *command,
+        stdout=PIPE,
+        stderr=PIPE,
+        cwd=ROOT,
+        env={**os.environ, **QUIET, MARK: mark, "TMPDIR": folder.name},
+        limit=2**20,
     )
     running = Demo(program, mark)
     try:
@@ -258,7 +265,7 @@ async def test_on_a_terminal_it_draws_in_place_and_leaves_the_summary():
     with TemporaryDirectory(prefix="serinus-test-") as folder:
         program = await asyncio.create_subprocess_exec(
             *command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT,
-            env={**on_a_terminal(), "TMPDIR": folder},
+            env={**on_a_terminal(), **QUIET, "TMPDIR": folder},
         )  # fmt: skip
         os.close(theirs)
         drawn = await asyncio.to_thread(read_all, ours)

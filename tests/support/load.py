@@ -30,6 +30,7 @@ class Request(NamedTuple):
     """One request: when, on the connection from which port, and either status and body, or why it failed."""
 
     begin: int
+    turned: int  # to it, before a connection was made for it
     end: int
     port: int
     is_fresh: bool
@@ -62,7 +63,8 @@ class _Client:
         self._close()
 
     async def _request(self) -> None:
-        begin, port, status, answer, failure = time.monotonic_ns(), 0, 0, "", ""
+        turned = begin = time.monotonic_ns()
+        port, status, answer, failure = 0, 0, "", ""
         name = f"{self._name}.{len(self.requests)}"
         try:
             async with asyncio.timeout(30):
@@ -76,7 +78,9 @@ class _Client:
             failure = f"{type(exc).__name__}: {exc}"
         if failure or self._is_fresh:
             self._close()
-        self.requests.append(Request(begin, time.monotonic_ns(), port, self._is_fresh, status, answer, failure, name))
+        self.requests.append(
+            Request(begin, turned, time.monotonic_ns(), port, self._is_fresh, status, answer, failure, name)
+        )
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection[0].at_eof() or self._connection[1].is_closing():

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from proxy.core.snapshot import Route, Settings, Snapshot
-from proxy.wire import asking
+from proxy.wire import ending
 from proxy.wire.counters import Slab, create
 from proxy.wire.listener import Listener
 from proxy.wire.logline import JsonLines, attach
@@ -193,7 +193,7 @@ class TestFaults:
                 async with connected(address) as one, connected(address) as other:
                     assert (await one.ask("/shop")).port == (await other.ask("/shop")).port == echo.port
                     with monkeypatch.context() as patched:
-                        patched.setattr(asking, "render", fails)
+                        patched.setattr(ending, "render", fails)
                         with pytest.raises(ConnectionResetError):
                             await one.ask("/nowhere")
                     assert (await other.ask("/nowhere")).status == 404
