@@ -1,7 +1,7 @@
 """False rollbacks when the failing requests are fixed, and only the deal says which version has them.
 
 Owns this one measurement: `python -m loadtests.decisions.dealing [RUNS]`. The proofs suppose that each request is dealt
-by lot; the proxy deals more evenly. Both versions are alike here, so every rollback is a false one.
+by lot; the proxy deals more evenly. All versions are alike here, so every rollback is a false one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from loadtests.decisions.results import upper_bound
 from proxy.core.splitting import Splitter
 
 Flags: TypeAlias = NDArray[np.bool_]
+Versions: TypeAlias = NDArray[np.int64]  # 0 the old one, 1 the new one, 2 one that nobody judges
 
 _RATE: Final = 50  # requests a second
 _SECONDS: Final = 200
@@ -56,25 +57,26 @@ FAILING: Final[dict[str, Callable[[np.random.Generator, int], Flags]]] = {
 }
 
 
-def _by_proxy(workers: int, share: float, rng: np.random.Generator, n: int) -> Flags:
-    """Which requests the new version gets, when each comes to a random worker."""
+def _by_proxy(workers: int, third: float, share: float, rng: np.random.Generator, n: int) -> Versions:
+    """Which version each request gets, when each comes to a random worker; a third one has `third` of them."""
     worker = rng.integers(0, workers, n)
-    to_new = np.zeros(n, dtype=np.bool_)
+    versions = np.zeros(n, dtype=np.int64)
     for number in range(workers):
         places = np.flatnonzero(worker == number)
-        splitter = Splitter([1 - share, share], int(rng.integers(_ONES)))
-        to_new[places] = np.fromiter(islice(splitter, len(places)), dtype=np.int64, count=len(places)) == 1
-    return to_new
+        splitter = Splitter([1 - share - third, share, third], int(rng.integers(_ONES)))
+        versions[places] = np.fromiter(islice(splitter, len(places)), dtype=np.int64, count=len(places))
+    return versions
 
 
-def _by_lot(share: float, rng: np.random.Generator, n: int) -> Flags:
-    return rng.random(n) < share
+def _by_lot(share: float, rng: np.random.Generator, n: int) -> Versions:
+    return (rng.random(n) < share).astype(np.int64)
 
 
-DEALS: Final[dict[str, Callable[[float, np.random.Generator, int], Flags]]] = {
+DEALS: Final[dict[str, Callable[[float, np.random.Generator, int], Versions]]] = {
     "by lot": _by_lot,
-    "one worker": partial(_by_proxy, 1),
-    "two workers": partial(_by_proxy, 2),
+    "one worker": partial(_by_proxy, 1, 0.0),
+    "two workers": partial(_by_proxy, 2, 0.0),
+    "one worker, a third version at 25 %": partial(_by_proxy, 1, 0.25),
 }
 
 
@@ -82,12 +84,12 @@ def is_rolled_back(pattern: str, deal: str, share: float, seed: int) -> bool:
     """One rollout on one share, without warm-up, judged by errors alone."""
     rng = np.random.default_rng([7, seed])
     failing = FAILING[pattern](rng, _RATE * (_BEFORE + _SECONDS)).reshape(-1, _RATE)
-    to_new = DEALS[deal](share, rng, _RATE * _SECONDS).reshape(-1, _RATE)
+    versions = DEALS[deal](share, rng, _RATE * _SECONDS).reshape(-1, _RATE)
     before = [(row - _BEFORE, _bucket(failing[row])) for row in range(_BEFORE)]
     judge = Judge(Terms(latency=None, warm_up=0), before)
     judge.begin_step(share, None)
-    for second, (fails, is_new) in enumerate(zip(failing[_BEFORE:], to_new, strict=True)):
-        if judge.take(second, _bucket(fails[~is_new]), _bucket(fails[is_new])).failed:
+    for second, (fails, version) in enumerate(zip(failing[_BEFORE:], versions, strict=True)):
+        if judge.take(second, _bucket(fails[version == 0]), _bucket(fails[version == 1])).failed:
             return True
     return False
 
