@@ -5,6 +5,7 @@ configuration file, which the validation context holds as `folder`.
 """
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,6 +14,7 @@ from pydantic import PlainSerializer, PlainValidator, SecretStr, ValidationInfo,
 from config.texts import expect_text, text_schema
 
 _MAX_SECRET: Final = 64 * 1024
+_SHORTEST_SECRET: Final = 16
 # RFC 6750 §2.1 has fewer characters; these are all that a header value can carry without a space.
 _TOKEN: Final = re.compile(r"[!-~]+")
 
@@ -38,6 +40,14 @@ def read_secret(path: Path) -> str:
     return secret
 
 
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A file, and the secret that was in it when the configuration was read."""
+
+    path: Path
+    secret: bytes = field(repr=False)
+
+
 def parse_token(value: object) -> SecretStr:
     """Return a bearer token.
 
@@ -48,6 +58,14 @@ def parse_token(value: object) -> SecretStr:
     if not _TOKEN.fullmatch(text):
         raise ValueError("a token is visible ASCII without spaces, and not empty")
     return SecretStr(text)
+
+
+def _secret_file(value: object, info: ValidationInfo) -> SecretFile:
+    path = value.path if isinstance(value, SecretFile) else _file_path(value, info)
+    secret = read_secret(path).encode()
+    if len(secret) < _SHORTEST_SECRET:
+        raise ValueError(f"the secret in {str(path)!r} can be guessed: give it {_SHORTEST_SECRET} characters or more")
+    return SecretFile(path, secret)
 
 
 def _token_file(value: object, info: ValidationInfo) -> Path:
@@ -90,6 +108,12 @@ ReadableFile = Annotated[
 LogOutput = Annotated[str, PlainValidator(_log_output), text_schema(None, "stdout, or a path")]
 TokenFile = Annotated[
     Path, PlainValidator(_token_file), PlainSerializer(str), text_schema(None, "a file that holds a token")
+]
+SharedSecret = Annotated[
+    SecretFile,
+    PlainValidator(_secret_file),
+    PlainSerializer(lambda file: str(file.path)),
+    text_schema(None, "a file that holds a secret of 16 characters or more"),
 ]
 Token = Annotated[
     SecretStr,

@@ -16,7 +16,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from config.address import EndpointAddress, InheritedSocket, ListenAddress, TcpAddress, UnixAddress
 from config.admin import Admin, NamedToken
 from config.controller import Controller, FreezeWindow, LedProxy, Notification
-from config.files import FilePath, LogOutput
+from config.files import FilePath, LogOutput, SharedSecret
 from config.keys import KeySource
 from config.quantities import Count, Duration, DurationOrOff, HeadSize, PositiveCount, StatusRange
 from config.rollout import (
@@ -267,6 +267,8 @@ class Config(Value):
     """How long everything may take."""
     trusted_proxies: OneOrMore[Network] = ()
     """Peers whose X-Forwarded-*, Forwarded and X-Serinus-* are believed, as addresses or ranges."""
+    cookie_secret_file: SharedSecret | None = None
+    """What signs the cookies of own-cookie: several proxies that share it know each other's users. Default: one's own."""
     drain_timeout: DurationOrOff = 30.0
     """How long a stopping proxy waits for requests in flight."""
     metrics: Metrics = Metrics()

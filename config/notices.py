@@ -13,10 +13,13 @@ from config.model import Config
 
 def notices(config: Config) -> tuple[str, ...]:
     """Sentences for whoever can change the file or its folder."""
+    files = [(f"{place}.token_file", authorized.token_file) for place, authorized in _places(config)]
+    if config.cookie_secret_file is not None:
+        files.append(("cookie_secret_file", config.cookie_secret_file.path))
     return tuple(
-        f"{place}.token_file: everybody on this machine can {verb} {path}; keep it to its owner: chmod 600 {path}"
-        for place, authorized in _places(config)
-        if (path := authorized.token_file) is not None and (verb := _what_others_can(path))
+        f"{place}: everybody on this machine can {verb} {path}; keep it to its owner: chmod 600 {path}"
+        for place, path in files
+        if path is not None and (verb := _what_others_can(path))
     )
 
 

@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -123,10 +124,15 @@ def service(live: Live, name: str, around: Surroundings) -> Service:
     )
 
 
+def _cookie_key(secret: bytes) -> bytes:
+    """The 16 bytes that sign cookies, from a secret of any length, which may be used for other things as well."""
+    return hashlib.sha256(b"serinus own-cookie " + secret).digest()[:16]
+
+
 def settings(
     config: model.Config, cookie_secret: bytes, tls: tuple[ServerTls | None, ...] = (), ticket_keys: bytes = b""
 ) -> Settings:
-    """What concerns clients, the same for every worker."""
+    """What concerns clients, the same for every worker. `cookie_secret` is this proxy's own, for want of a shared one."""
     limits, timeouts = config.limits, config.timeouts
     return Settings(
         request_line=limits.request_line,
@@ -142,7 +148,7 @@ def settings(
         write_timeout=timeouts.idle,
         drain_timeout=config.drain_timeout,
         trusted_proxies=tuple(str(network) for network in config.trusted_proxies),
-        cookie_secret=cookie_secret,
+        cookie_secret=_cookie_key(config.cookie_secret_file.secret) if config.cookie_secret_file else cookie_secret,
         access_log=_access_log(config.access_log),
         tls=tls,
         ticket_keys=ticket_keys,

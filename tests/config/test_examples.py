@@ -64,9 +64,11 @@ def test_the_commented_options_of_the_full_example_load_too(tmp_path: Path):
     text = (FOLDER / "full.yaml").read_text(encoding="utf-8")
     for name in ("admin", "controller", "ci"):
         (tmp_path / f"{name}.token").write_text(name)
-    for option in ("token_file", "tokens"):
+    (tmp_path / "cookie.secret").write_text("0123456789abcdef")
+    for option in ("token_file", "tokens", "cookie_secret_file"):
         text = text.replace(f"# {option}:", f"{option}:")
     configuration = loads(text, folder=tmp_path, environ={})
     assert configuration.admin.token is not None
     assert [token.name for token in configuration.admin.tokens] == ["ci"]
     assert configuration.controller.token is not None
+    assert configuration.cookie_secret_file is not None
