@@ -268,7 +268,7 @@ class Config(Value):
     trusted_proxies: OneOrMore[Network] = ()
     """Peers whose X-Forwarded-*, Forwarded and X-Serinus-* are believed, as addresses or ranges."""
     cookie_secret_file: SharedSecret | None = None
-    """What signs the cookies of own-cookie: several proxies that share it know each other's users. Default: one's own."""
+    """What signs the cookies of own-cookie: several proxies that share it know each other's users. Default: its own."""
     drain_timeout: DurationOrOff = 30.0
     """How long a stopping proxy waits for requests in flight."""
     metrics: Metrics = Metrics()

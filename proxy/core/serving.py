@@ -132,7 +132,7 @@ def _cookie_key(secret: bytes) -> bytes:
 def settings(
     config: model.Config, cookie_secret: bytes, tls: tuple[ServerTls | None, ...] = (), ticket_keys: bytes = b""
 ) -> Settings:
-    """What concerns clients, the same for every worker. `cookie_secret` is this proxy's own, for want of a shared one."""
+    """What concerns clients, the same for every worker. `cookie_secret`: where none is shared."""
     limits, timeouts = config.limits, config.timeouts
     return Settings(
         request_line=limits.request_line,
