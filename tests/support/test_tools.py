@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tools import require_tool
+from tests.support.tools import do_without, require_tool
 
 
 def test_a_program_on_the_path_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -25,3 +25,12 @@ def test_a_missing_program_fails_where_everything_must_run(monkeypatch: pytest.M
     monkeypatch.setenv("SERINUS_REQUIRE_ALL", "1")
     with pytest.raises(pytest.fail.Exception, match="install it: apt-get install some-package"):
         require_tool("no-such-proxy", "some-package")
+
+
+def test_what_a_test_cannot_do_without_is_treated_alike(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("SERINUS_REQUIRE_ALL", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="needs root"):
+        do_without("mounting a tmpfs needs root")
+    monkeypatch.setenv("SERINUS_REQUIRE_ALL", "1")
+    with pytest.raises(pytest.fail.Exception, match="needs root"):
+        do_without("mounting a tmpfs needs root")
