@@ -12,6 +12,7 @@ from cli.faults import NotFound
 
 DEFAULT_CONTROLLER: Final = "127.0.0.1:9901"
 Verb = Literal["promote", "pause", "resume", "abort", "retry"]
+SignalState = Literal["bad", "good"]
 ENDED: Final = frozenset({"promoted", "rolled_back"})
 
 
@@ -136,6 +137,15 @@ class Rollouts(TypedDict):
     trouble: str
 
 
+class LineStatus(TypedDict):
+    """Whether anything may move forward, and who has said so."""
+
+    stopped: bool
+    by: str
+    actor: str
+    reason: str
+
+
 class ControllerClient(ApiClient):
     """Calls the API of the controller."""
 
@@ -173,6 +183,28 @@ class ControllerClient(ApiClient):
         """Order something."""
         body = {"reason": reason, **({"all": True} if all_steps else {})}
         return cast(RolloutStatus, self._call("POST", path_of("rollouts", identity, verb), body))
+
+    def signal(
+        self,
+        service: str,
+        state: SignalState,
+        *,
+        check: str | None = None,
+        message: str = "",
+        seconds: float | None = None,
+    ) -> Rollouts:
+        """Say that a service is bad, or good again; `seconds` until that is over by itself, None for never."""
+        body: dict[str, Any] = {"service": service, "state": state, "message": message}
+        body |= {name: value for name, value in (("check", check), ("expires", seconds)) if value is not None}
+        return cast(Rollouts, self._call("POST", "/v1/signals", body))
+
+    def line(self) -> LineStatus:
+        """Whether anything may move forward."""
+        return cast(LineStatus, self._call("GET", "/v1/line"))
+
+    def set_line(self, *, stopped: bool, reason: str = "") -> LineStatus:
+        """Keep everything from moving forward, or let it go on."""
+        return cast(LineStatus, self._call("PUT", "/v1/line", {"stopped": stopped, "reason": reason}))
 
     def plan(self, service: str, rate: float | None = None) -> Plan:
         """What the rollout of a service can see with the traffic of now, or with another rate of requests."""

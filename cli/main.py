@@ -28,6 +28,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "endpoint": "cli.endpoint:endpoint",
     "reload": "cli.change:reload",
     "rollout": "cli.rollout:rollout",
+    "line": "cli.line:line",
     "simulate": "cli.simulate:simulate",
     "config": "cli.configuration:configuration",
     "healthcheck": "cli.health:healthcheck",

@@ -12,7 +12,7 @@ from typing import Concatenate, ParamSpec
 import click
 
 from cli.client import DEFAULT_ADMIN, AdminClient
-from cli.controller import DEFAULT_CONTROLLER
+from cli.controller import DEFAULT_CONTROLLER, ControllerClient
 from cli.output import Output, json_option
 
 P = ParamSpec("P")
@@ -72,6 +72,23 @@ def talks_to_admin(
         output = Output(as_json)
         with output.reporting():
             command(AdminClient(admin, token, actor=actor()), output, *args, **kwargs)
+
+    return run
+
+
+def talks_to_controller(
+    command: Callable[Concatenate[ControllerClient, Output, P], None],
+) -> Callable[..., None]:
+    """Give a command `--controller`, `--token` and `--json`, and call it with client and output that these make."""
+
+    @controller_option
+    @token_option
+    @json_option
+    @functools.wraps(command)
+    def run(address: str, token: str, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
+        output = Output(as_json)
+        with output.reporting():
+            command(ControllerClient(address, token, actor=actor()), output, *args, **kwargs)
 
     return run
 

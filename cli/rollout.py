@@ -1,6 +1,6 @@
 """The commands of rollouts: start, status, watch, promote, pause, resume, abort, retry, why, report.
 
-`rollout plan` is in `cli.plan`.
+`rollout plan` is in `cli.plan`, `rollout signal` in `cli.signal`.
 
 Owns how a rollout is named and waited for, and what its end means for the exit code. Must not decide anything.
 
@@ -9,25 +9,23 @@ Owns how a rollout is named and waited for, and what its end means for the exit 
 2. Ctrl-C ends the waiting and never the rollout.
 """
 
-import functools
 import itertools
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec
+from typing import Any, Final
 
 import click
 
 from cli.controller import ENDED, ControllerClient, RolloutStatus, Verb
 from cli.faults import BadUsage, Fault, Unreachable
-from cli.options import actor, controller_option, reason_option, token_option
-from cli.output import Output, Progress, json_option
+from cli.options import reason_option, talks_to_controller
+from cli.output import Output, Progress
 from cli.plan import plan
 from cli.rollout_words import all_in_words, line_of, one_in_words, place_in_words, reasons_in_words
-
-P = ParamSpec("P")
+from cli.signal import signal
 
 _POLL_SECONDS: Final = 1.0
 _INTERRUPTED: Final = 130
@@ -53,21 +51,6 @@ class StillGoing(Fault):
     """A rollout has not ended in time; it goes on."""
 
 
-def _talks_to_controller(command: Callable[Concatenate[ControllerClient, Output, P], None]) -> Callable[..., None]:
-    """Give a command `--controller`, `--token` and `--json`, and call it with client and output that these make."""
-
-    @controller_option
-    @token_option
-    @json_option
-    @functools.wraps(command)
-    def run(address: str, token: str, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
-        output = Output(as_json)
-        with output.reporting():
-            command(ControllerClient(address, token, actor=actor()), output, *args, **kwargs)
-
-    return run
-
-
 @click.group()
 def rollout() -> None:
     """Start rollouts, watch them, and take a hand in them.
@@ -82,6 +65,7 @@ def rollout() -> None:
 
 
 rollout.add_command(plan)
+rollout.add_command(signal)
 
 
 @rollout.command()
@@ -98,7 +82,7 @@ rollout.add_command(plan)
 @reason_option
 @_wait_option
 @_timeout_option
-@_talks_to_controller
+@talks_to_controller
 def start(
     controller: ControllerClient,
     output: Output,
@@ -117,7 +101,7 @@ def start(
 
 @rollout.command()
 @click.argument("name", required=False)
-@_talks_to_controller
+@talks_to_controller
 def status(controller: ControllerClient, output: Output, name: str | None) -> None:
     """Show one rollout, or all of them."""
     if name is None:
@@ -131,7 +115,7 @@ def status(controller: ControllerClient, output: Output, name: str | None) -> No
 @rollout.command()
 @click.argument("name")
 @_timeout_option
-@_talks_to_controller
+@talks_to_controller
 def watch(controller: ControllerClient, output: Output, name: str, timeout: float | None) -> None:
     """Watch a rollout until it has ended; 1 when it was rolled back."""
     _show_end(controller, output, controller.find(name), "promoted", waits=True, timeout=timeout)
@@ -139,7 +123,7 @@ def watch(controller: ControllerClient, output: Output, name: str, timeout: floa
 
 @rollout.command()
 @click.argument("name")
-@_talks_to_controller
+@talks_to_controller
 def why(controller: ControllerClient, output: Output, name: str) -> None:
     """Show every decision about a rollout, with the numbers that it was made on."""
     reasons = controller.why(controller.find(name)["id"])
@@ -156,7 +140,7 @@ def why(controller: ControllerClient, output: Output, name: str) -> None:
     metavar="FILE",
     help="The file to write, or - for standard output. Default: the id of the rollout and .html, in this folder.",
 )
-@_talks_to_controller
+@talks_to_controller
 def report(controller: ControllerClient, output: Output, name: str, path: Path | None) -> None:
     """Write one HTML page about a rollout: what became of it, plots, and every decision.
 
@@ -195,7 +179,7 @@ def _order(verb: Verb, summary: str, end: str) -> Callable[..., Any]:
     @reason_option
     @_wait_option
     @_timeout_option
-    @_talks_to_controller
+    @talks_to_controller
     def command(
         controller: ControllerClient,
         output: Output,

@@ -37,24 +37,31 @@ class FakeController:
     asked: list[tuple[str, str, Any, str]] = field(default_factory=list)
     refusal: tuple[int, Any] | None = None
     plan: dict[str, Any] | None = None
+    line: dict[str, Any] = field(default_factory=lambda: {"stopped": False, "by": "", "actor": "", "reason": ""})
 
     def answer(self, method: str, path: str, body: Any, actor: str) -> tuple[int, Any]:
         self.asked.append((method, path, body, actor))
-        if self.refusal is not None and method == "POST":
+        if self.refusal is not None and method in ("POST", "PUT"):
             return self.refusal
-        if path == "/v1/rollouts" and method == "GET":
+        if path == "/v1/line":
+            return 200, self._line(body)
+        if path == "/v1/signals" or (path == "/v1/rollouts" and method == "GET"):
             return 200, {"rollouts": self.rollouts, "stopped": None, "frozen": "", "trouble": ""}
         if path.startswith("/v1/plan?"):
             return (200, self.plan) if self.plan else (404, {"detail": "The file has no rollout for 'shp'"})
         if path.endswith("/why"):
             return 200, self._why()
-        if path.endswith("/series"):
-            return 200, {"rollout": "shop-3", "rows": []}
-        if path.endswith("/report"):
-            return 200, b"<!doctype html>\n<p>na\xc3\xafve</p>"
+        if path.endswith(("/series", "/report")):
+            series = {"rollout": "shop-3", "rows": []}
+            return 200, series if path.endswith("/series") else b"<!doctype html>\n<p>na\xc3\xafve</p>"
         if method == "GET" and self.phases:
             self.rollouts[-1] |= self.phases.pop(0)
         return (201 if path == "/v1/rollouts" else 200), self.rollouts[-1]
+
+    def _line(self, body: Any) -> dict[str, Any]:
+        if body:
+            self.line |= {**body, "by": "ci", "actor": "alice"}
+        return self.line
 
     def _why(self) -> dict[str, Any]:
         verdict = {"check": "error-rate", "value": "FAIL", "reason": "43 of 50 failed", "numbers": {}}
@@ -88,7 +95,7 @@ def serving() -> Iterator[FakeController]:
             self.end_headers()
             self.wfile.write(encoded)
 
-        do_GET = do_POST = _serve  # noqa: N815 - the names that http.server looks for
+        do_GET = do_POST = do_PUT = _serve  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, format: str, *args: Any) -> None:
             return

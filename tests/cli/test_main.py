@@ -72,7 +72,8 @@ def test_these_are_the_commands():
         ),
         *(f"endpoint {verb}" for verb in ("add", "drain", "remove", "up", "down")),
         *(f"rollout {verb}" for verb in ("start", "status", "watch", "promote", "pause", "resume", "abort", "retry")),
-        *("rollout why", "rollout plan", "rollout report"),
+        *("rollout why", "rollout plan", "rollout report", "rollout signal"),
+        *(f"line {verb}" for verb in ("status", "stop", "go")),
         *(f"config {verb}" for verb in ("check", "show", "schema", "diff")),
     }
 
