@@ -50,6 +50,14 @@ class RunOut(TypedDict):
     seconds_ago: float
 
 
+class BroughtStatus(TypedDict):
+    """The version that a rollout brings, and what guards it."""
+
+    version: str
+    reference: str
+    breaker: dict[str, int] | None
+
+
 class LeaseStatus(TypedDict):
     """Who leads a service; `ran_out` is set when nothing was heard of them for too long."""
 
@@ -58,6 +66,7 @@ class LeaseStatus(TypedDict):
     do: str
     weights: dict[str, float] | None
     active: str | None
+    brings: BroughtStatus | None
     remaining: float | None
     ran_out: RunOut | None
 

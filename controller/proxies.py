@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import aiohttp
+from pydantic import TypeAdapter
 
 from config.address import UnixAddress
 from config.controller import LedProxy
@@ -32,6 +32,7 @@ LOOK_SECONDS: Final = 3.0
 CHANGE_SECONDS: Final = 15.0
 _MAX_SECONDS: Final = 900  # what a proxy keeps of its statistics
 _MAX_REASON: Final = 500
+_TERMS: Final = TypeAdapter(LeaseTerms)
 
 
 class ProxyLost(Exception):
@@ -129,7 +130,7 @@ class Proxy:
             return generation  # it is gone already, and so is what it had
 
     async def _renew(self, service: str, terms: LeaseTerms, headers: dict[str, str]) -> int:
-        said = {name: value for name, value in asdict(terms).items() if value is not None}
+        said = _TERMS.dump_python(terms, mode="json", exclude_none=True)
         return await self._change("PUT", f"/v1/services/{_quoted(service)}/lease", said, headers)
 
     async def _end_lease(self, service: str, headers: dict[str, str], generation: int) -> int:
@@ -191,7 +192,8 @@ def _seen(content: Mapping[str, Any]) -> SeenService:
 
 
 def _seen_lease(content: Mapping[str, Any]) -> SeenLease:
-    terms = LeaseTerms(*(content[name] for name in ("seconds", "do", "weights", "active")))
+    said = ("seconds", "do", "weights", "active", "brings")
+    terms = _TERMS.validate_python({name: content[name] for name in said})
     ran_out = content["ran_out"]
     if ran_out is None:
         return SeenLease(content["holder"], terms, content["remaining"])

@@ -211,9 +211,12 @@ def _guarded(live: Live) -> Iterator[tuple[str, str, Guard]]:
     for name, service in live.services.items():
         if service.active is not None:
             continue
+        led = service.lease.brings if service.lease is not None else None
         for version, weight in service.weights.items():
-            guard = guard_of(live.config, name, version) if weight > 0 else None
-            if guard and (service.weights[guard.reference] > 0 or not guard.only_beside_reference):
+            guard = guard_of(live.config, name, version, led) if weight > 0 else None
+            # A reload may have taken the reference of a rollout that is led: then there is nowhere to go.
+            beside = service.weights.get(guard.reference) if guard else None
+            if guard and beside is not None and (beside > 0 or not guard.only_beside_reference):
                 yield name, version, guard
 
 

@@ -7,6 +7,7 @@ Owns what a proxy is told to do when nothing more is heard of the controller. Mu
 2. A lease is renewed when a third of its time is gone, so that two renewals may fail; and at once when it is not there,
    says something else, or has run out.
 3. It ends with the rollout.
+4. It says which version the rollout brings, so that the proxies guard that one, whatever their file says.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from config.guard import Brought
 from controller.core.actions import EndLease, RenewLease
 from controller.core.model import LeaseTerms, Phase, Rollout
 from controller.core.observed import Seen, SeenLease, actor
@@ -30,12 +32,13 @@ def lease_terms(rollout: Rollout) -> LeaseTerms | None:
     if rollout.phase == "pending" or rollout.has_ended:
         return None
     loss = rollout.policy.on_controller_loss
+    brings = Brought(rollout.new, rollout.old, rollout.policy.breaker)
     if loss.do == "hold" or rollout.phase not in _WATCHED:
-        return LeaseTerms(loss.after, "hold")
+        return LeaseTerms(loss.after, "hold", brings=brings)
     back = strategy_of(rollout.policy).split(replace(rollout, phase="rolling_back"))
     if back.active is not None:
-        return LeaseTerms(loss.after, "rollback", active=back.active)
-    return LeaseTerms(loss.after, "rollback", weights=dict(back.weights))
+        return LeaseTerms(loss.after, "rollback", active=back.active, brings=brings)
+    return LeaseTerms(loss.after, "rollback", weights=dict(back.weights), brings=brings)
 
 
 def lease_actions(rollout: Rollout, seen: Seen) -> Sequence[RenewLease | EndLease]:

@@ -23,6 +23,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
+from config.guard import Brought
 from config.model import BlueGreenRollout, CanaryRollout, RollingRollout
 
 
@@ -106,12 +107,15 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class LeaseTerms:
-    """What a proxy does when it has heard nothing for so many seconds; a rollback is to `weights` or to `active`."""
+    """What a proxy does when it has heard nothing for so many seconds; a rollback is to `weights` or to `active`.
+    `brings` is the version that it guards meanwhile.
+    """
 
     seconds: float
     do: Literal["hold", "rollback"]
     weights: Mapping[str, float] | None = None
     active: str | None = None
+    brings: Brought | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import time
 
 from aiohttp import web
 
+from config.guard import Brought
 from proxy.admin.call import Asked
 from proxy.admin.changing import ACTOR, with_more_problems
 from proxy.admin.conditions import read_if_match
@@ -34,7 +35,8 @@ async def get_lease(asked: Asked[Nothing, Nothing]) -> web.Response:
 async def put_lease(asked: Asked[LeaseBody, ChangeQuery]) -> web.Response:
     """Make a lease, or renew it."""
     supervisor, service, body = asked.proxy.supervisor, asked.service, asked.body
-    lease = Lease(_holder(asked.request), body.seconds, body.do, body.weights, body.active)
+    brings = Brought(body.brings.version, body.brings.reference, body.brings.breaker) if body.brings else None
+    lease = Lease(_holder(asked.request), body.seconds, body.do, body.weights, body.active, brings)
     if_match = read_if_match(asked.request, supervisor.live.generation)
     if asked.problems:
         raise with_more_problems(asked.problems, lambda: make_lease(supervisor.live, service, lease))

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from config.service import Breaker
 from webapi.shapes import Closed, Reason
 
 MAX_STATS_SECONDS: Final = 900
@@ -76,6 +77,16 @@ class EndpointStateBody(ChangeBody):
     """up; drain: finish what is in flight, take nothing new; down: take nothing."""
 
 
+class BroughtPart(Closed):
+    """The version that a rollout brings, and what guards it."""
+
+    version: str
+    reference: str
+    """The version that it replaces, and is compared with."""
+    breaker: Breaker | None = None
+    """What takes it out while both have requests; null: nothing does."""
+
+
 class LeaseBody(Closed):
     """A lease: for how long a service counts as led without news, and what follows then."""
 
@@ -87,6 +98,8 @@ class LeaseBody(Closed):
     """The split to go back to."""
     active: str | None = None
     """The version that gets everything back, in pool mode."""
+    brings: BroughtPart | None = None
+    """The version that the holder brings; guarded as long as the lease is there, also when it has run out."""
 
 
 class ChangeQuery(Closed):
@@ -189,6 +202,8 @@ class LeaseView(Closed):
     do: Literal["hold", "rollback"]
     weights: dict[str, float] | None
     active: str | None
+    brings: BroughtPart | None
+    """The version that the holder brings, and what guards it."""
     remaining: float | None
     """Seconds until it runs out; null once it has."""
     ran_out: RunOutView | None

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from proxy.admin.models import ChangeView, EndpointView, LeaseView, RunOutView, ServiceView, VersionView
+from config.guard import Brought
+from proxy.admin.models import BroughtPart, ChangeView, EndpointView, LeaseView, RunOutView, ServiceView, VersionView
 from proxy.admin.ports import Observations, Supervisor
 from proxy.core.live import Change, Lease, Live, LiveEndpoint, LiveService
 
@@ -93,9 +94,14 @@ def lease_view(lease: Lease, remaining: float | None, now_wall: float) -> LeaseV
         do=lease.do,
         weights=None if lease.weights is None else dict(lease.weights),
         active=lease.active,
+        brings=_brought_part(lease.brings) if lease.brings is not None else None,
         remaining=remaining,
         ran_out=ran_out,
     )
+
+
+def _brought_part(brought: Brought) -> BroughtPart:
+    return BroughtPart(version=brought.version, reference=brought.reference, breaker=brought.breaker)
 
 
 def change_view(change: Change) -> ChangeView:

@@ -7,11 +7,14 @@ Owns the steps on a lease. Must not know time: when a lease was renewed last and
 2. It runs out once. What was done is kept with it, until it is made again or ended.
 3. To run out means to hold, or to go back to the split that the terms name. A split that somebody else has made in the
    meantime is theirs and stays; so does one that cannot be replaced.
+4. The version that the holder brings is guarded as long as the lease is there. That it has run out is no reason to
+   leave it unguarded: nobody else looks after it then.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -25,6 +28,7 @@ from proxy.core.live import (
     Refused,
     RunOut,
     activate,
+    nearest,
     set_split,
 )
 
@@ -102,6 +106,21 @@ def _back(live: Live, service: str, lease: Lease, change: Change) -> Live:
 
 
 def _problems(live: Live, service: str, lease: Lease) -> tuple[Problem, ...]:
+    return (*_problems_of_what_it_brings(live, service, lease), *_problems_of_the_way_back(live, service, lease))
+
+
+def _problems_of_what_it_brings(live: Live, service: str, lease: Lease) -> Iterator[Problem]:
+    known = live.services[service].versions
+    for field in ("version", "reference"):
+        name = getattr(lease.brings, field, None)
+        if name is not None and name not in known:
+            message = f"{service} has no version {name!r}"
+            yield Problem(f"brings.{field}", message, suggestion=nearest(name, known))
+    if lease.brings is not None and lease.brings.version == lease.brings.reference:
+        yield Problem("brings.reference", f"{lease.brings.version} cannot be compared with itself")
+
+
+def _problems_of_the_way_back(live: Live, service: str, lease: Lease) -> tuple[Problem, ...]:
     ways = [name for name in ("weights", "active") if getattr(lease, name) is not None]
     if lease.do == "hold":
         return tuple(Problem(name, "is for rollback only; hold keeps the split as it is") for name in ways)

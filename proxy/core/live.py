@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Final, Literal, TypeVar, get_args
 
 from config.address import parse_endpoint_address
+from config.guard import Brought
 from config.model import Config
 from config.problems import Problem as Problem  # exported: whoever makes a Refused needs them
 from config.problems import nearest as nearest
@@ -79,7 +80,7 @@ class RunOut:
 @dataclass(frozen=True, slots=True)
 class Lease:
     """Who leads a service, how long that is believed without news, and what follows then; `weights` or `active` is the
-    split that a rollback goes back to.
+    split that a rollback goes back to. `brings` is guarded as long as the lease is there, also when it has run out.
     """
 
     holder: str
@@ -87,6 +88,7 @@ class Lease:
     do: Loss
     weights: Mapping[str, float] | None = None
     active: str | None = None
+    brings: Brought | None = None
     ran_out: RunOut | None = None
 
 

@@ -17,6 +17,7 @@ from proxy.admin import models
         (shapes.LastChange, models.ChangeView),
         (shapes.ServiceStatus, models.ServiceView),
         (shapes.LeaseStatus, models.LeaseView),
+        (shapes.BroughtStatus, models.BroughtPart),
         (shapes.RunOut, models.RunOutView),
         (shapes.State, models.StateView),
         (shapes.Difference, models.DifferenceView),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from config.guard import Brought
+from config.service import Breaker
 from controller.conductor import Impossible, NotFound, Unready
 from controller.core.orders import Order, Refused
 from controller.loop import CannotRecord
@@ -128,7 +130,8 @@ async def test_every_proxy_has_a_lease_while_a_rollout_is_under_way(two: Stage):
     await two.until("shop-1", "step")
     for proxy in two.proxies:
         lease = proxy.supervisor.live.services["shop"].lease
-        assert lease == Lease("rollout shop-1", 60.0, "hold")
+        brings = Brought("canary", "stable", Breaker())
+        assert lease == Lease("rollout shop-1", 60.0, "hold", brings=brings)
     await two.until("shop-1", "promoted")
     assert [proxy.supervisor.live.services["shop"].lease for proxy in two.proxies] == [None, None]
 

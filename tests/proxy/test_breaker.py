@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from config.guard import Brought
+from config.service import Breaker as ABreaker
 from proxy.breaker import BY, Breaker, Tally, taken_out
 from proxy.core.breaking import Counts
-from proxy.core.live import Change, Live, Refused, activate, set_endpoint_state, set_split
+from proxy.core.leasing import end_lease, make_lease, run_out
+from proxy.core.live import Change, Lease, Live, Refused, activate, set_endpoint_state, set_split
 from proxy.core.outcome import Outcome
+from proxy.core.overlay import reconfigure
 from tests.support.fake_supervisor import FakeSupervisor
-from tests.support.lives import NEVER, a_config, a_live
+from tests.support.lives import NEVER, a_config, a_live, salts
 from tests.support.waiting import until
 
 BAD = Outcome.FIVE_XX
@@ -210,6 +214,57 @@ class TestARolloutInTheFile:
         guarded = Guarded(in_a_rollout(stable="canary"))
         await guarded.see(*[BAD] * 20)
         assert guarded.weights == FIRST
+
+
+def led(live: Live, brings: Brought, *, has_run_out: bool = False) -> Live:
+    """A live state in which somebody leads the shop, or has."""
+    live = make_lease(live, "shop", Lease("rollout shop-1", 60.0, "hold", brings=brings))
+    return run_out(live, "shop", 7.0) if has_run_out else live
+
+
+class TestARolloutThatIsLed:
+    """It brings `other`, which no rollout of the file names."""
+
+    SPLIT: ClassVar = {"stable": 90, "other": 10}
+    BRINGS = Brought("other", "stable", ABreaker())
+
+    def a_shop(self, brings: Brought = BRINGS, **more: Any) -> Live:
+        return led(set_split(in_a_rollout(), "shop", self.SPLIT, NEVER), brings, **more)
+
+    @pytest.mark.parametrize("ran_out", [False, True], ids=["led", "no news of the controller"])
+    async def test_the_version_that_it_brings_is_guarded_for_as_long_as_the_lease_is_there(self, ran_out: bool):
+        guarded = Guarded(self.a_shop(has_run_out=ran_out))
+        await guarded.see(*[Outcome.OK] * 180, version="stable")
+        await guarded.see(*[BAD] * 5, version="other", address="127.0.0.1:9005")
+        assert guarded.weights == {"stable": 90.0, "canary": 0.0, "other": 0.0}
+
+    async def test_after_the_end_of_the_lease_it_is_not(self):
+        guarded = Guarded(end_lease(self.a_shop(), "shop", "rollout shop-1"))
+        await guarded.see(*[Outcome.OK] * 180, version="stable")
+        await guarded.see(*[BAD] * 20, version="other", address="127.0.0.1:9005")
+        assert guarded.weights["other"] == 10
+
+    async def test_a_breaker_that_is_off_is_no_reason_to_take_that_of_the_service(self):
+        live = set_split(a_shop(), "shop", self.SPLIT, NEVER)
+        guarded = Guarded(led(live, Brought("other", "stable")))
+        await guarded.see(*[BAD] * 20, version="other", address="127.0.0.1:9005")
+        assert guarded.weights["other"] == 10
+
+    async def test_the_versions_of_the_file_are_guarded_too(self):
+        guarded = Guarded(led(in_a_rollout(), self.BRINGS))
+        await guarded.see(*[Outcome.OK] * 180, version="stable")
+        await guarded.see(*[BAD] * 5)
+        assert guarded.weights == TAKEN
+
+    async def test_without_the_version_that_it_replaces_there_is_nowhere_to_go(self):
+        """A reload has taken it out of the file."""
+        live = self.a_shop(Brought("other", "canary", ABreaker()))
+        shop = live.config.services["shop"].model_dump(by_alias=True)
+        del shop["versions"]["canary"]
+        config = a_config({"shop": {**shop, "split": {"stable": 1}}})
+        guarded = Guarded(reconfigure(live, config, NEVER, salts(config)))
+        await guarded.see(*[BAD] * 20, version="other", address="127.0.0.1:9005")
+        assert guarded.weights == {"stable": 90.0, "other": 10.0}
 
 
 class TestCountersThatMove:

@@ -1,11 +1,11 @@
-"""The scene of a canary: a shop with two versions behind a proxy with two workers, and a controller beside it.
+"""The scene of a canary: a shop with two versions or more behind a proxy with two workers, and a controller beside it.
 
 Owns how the three belong together. Traffic is the test's (`tests.support.load`, `tests.support.paced`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,7 +48,7 @@ def weights_of(proxy: WholeProxy) -> dict[str, float]:
 
 def shop(upstreams: FailingUpstreams, **more: Any) -> dict[str, Any]:
     """The service: every failure of a version reaches the client, and no endpoint is ejected for it."""
-    versions = {name: {"endpoints": [upstreams.places[name]]} for name in ("stable", "canary")}
+    versions = {name: {"endpoints": [place]} for name, place in upstreams.places.items()}
     return {"versions": versions, "split": {"stable": 1}, "retries": {"attempts": 0}, "ejection": "off", **more}
 
 
@@ -60,12 +60,17 @@ def policy(*steps: tuple[float, str], **more: Any) -> dict[str, Any]:
 
 @contextmanager
 def canary_scene(
-    folder: Path, rollout: Mapping[str, Any], *, controller_state: Path | None = None, **controller: Any
+    folder: Path,
+    rollout: Mapping[str, Any],
+    *,
+    versions: Sequence[str] = ("stable", "canary"),
+    controller_state: Path | None = None,
+    **controller: Any,
 ) -> Iterator[Scene]:
     """All of it for the length of the block. More words are settings of the controller."""
     state = controller_state or folder / "state"
     with ExitStack() as stack:
-        upstreams = stack.enter_context(failing_upstreams("stable", "canary"))
+        upstreams = stack.enter_context(failing_upstreams(*versions))
         tree = {
             "services": {"shop": shop(upstreams)},
             "state_dir": str(folder / "state"),

@@ -2,13 +2,16 @@
 
 import pytest
 
+from config.guard import Brought
+from config.service import Breaker
 from controller.core.actions import RenewLease
 from controller.core.model import LeaseTerms
 from controller.core.observed import SeenLease
 from tests.support.rollout_world import BLUE_GREEN, CANARY, ROLLING, World
 
 LOSS = "on_controller_loss: {after: 30, do: rollback}"
-HOLD = LeaseTerms(30.0, "hold")
+BRINGS = Brought("canary", "stable", Breaker())
+HOLD = LeaseTerms(30.0, "hold", brings=BRINGS)
 
 
 def leases(world: World) -> list[SeenLease | None]:
@@ -32,7 +35,7 @@ def test_the_proxies_may_roll_back_only_while_the_new_version_is_watched():
         told.setdefault(world.rollout.phase, terms(world))
         if world.rollout.phase == "promoted":
             break
-    back = LeaseTerms(30.0, "rollback", weights={"stable": 100.0, "canary": 0.0})
+    back = LeaseTerms(30.0, "rollback", weights={"stable": 100.0, "canary": 0.0}, brings=BRINGS)
     assert told == {"preparing": HOLD, "step": back, "finishing": HOLD, "promoted": None}
 
 
@@ -51,7 +54,7 @@ def test_a_pool_goes_back_as_a_pool():
     world = World(f"{BLUE_GREEN}, {LOSS}")
     world.until("step")
     world.tick()
-    assert terms(world) == LeaseTerms(30.0, "rollback", active="stable")
+    assert terms(world) == LeaseTerms(30.0, "rollback", active="stable", brings=BRINGS)
 
 
 def test_without_a_word_the_proxies_hold_after_a_minute():
@@ -59,7 +62,18 @@ def test_without_a_word_the_proxies_hold_after_a_minute():
         world = World(policy)
         world.until("step")
         world.tick()
-        assert terms(world) == LeaseTerms(60.0, "hold")
+        assert terms(world) == LeaseTerms(60.0, "hold", brings=BRINGS)
+
+
+@pytest.mark.parametrize(
+    ("breaker", "guard"), [("{window: 30, fails: 3}", Breaker(window=30, fails=3)), ("off", None)], ids=["set", "off"]
+)
+def test_it_names_the_version_that_the_rollout_brings_and_what_guards_it(breaker: str, guard: Breaker | None):
+    world = World(f"{CANARY}, breaker: {breaker}")
+    world.until("step")
+    found = terms(world)
+    assert found is not None
+    assert found.brings == Brought("canary", "stable", guard)
 
 
 def test_it_is_renewed_when_a_third_of_its_time_is_gone():

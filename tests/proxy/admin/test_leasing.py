@@ -9,7 +9,7 @@ from tests.proxy.admin.fakes import FakeSupervisor
 LEASE = "/v1/services/shop/lease"
 ME = {"X-Serinus-Actor": "rollout shop-1"}
 BACK = {"seconds": 60, "do": "rollback", "weights": {"stable": 100, "canary": 0}}
-SHOWN = {"holder": "rollout shop-1", "seconds": 60.0, "do": "rollback", "active": None}
+SHOWN = {"holder": "rollout shop-1", "seconds": 60.0, "do": "rollback", "active": None, "brings": None}
 
 
 async def made(api: Api, **more: Any) -> Any:
@@ -25,6 +25,18 @@ async def test_a_lease_is_shown_with_its_service_and_alone(api: Api):
     alone = await api.get(LEASE)
     assert 59 < alone.pop("remaining") <= 60
     assert alone == shop["lease"]
+
+
+async def test_a_lease_says_what_its_holder_brings_and_what_guards_that(api: Api):
+    brings = {"version": "canary", "reference": "stable", "breaker": {"window": 30, "fails": 3}}
+    await api.ask("PUT", LEASE, json={"seconds": 60, "do": "hold", "brings": brings}, headers=ME)
+    assert (await api.get(LEASE))["brings"] == brings
+    unguarded = {"version": "canary", "reference": "stable"}
+    await api.ask("PUT", LEASE, json={"seconds": 60, "do": "hold", "brings": unguarded}, headers=ME)
+    assert (await api.get(LEASE))["brings"] == {**unguarded, "breaker": None}
+    wrong = {"version": "canry", "reference": "stable", "breaker": {"window": 3, "fails": 5}, "by": "me"}
+    _, problem = await api.problem("PUT", LEASE, json={"seconds": 60, "do": "hold", "brings": wrong}, headers=ME)
+    assert {each["path"] for each in problem["problems"]} == {"brings.breaker", "brings.by"}
 
 
 async def test_the_same_again_makes_no_generation(api: Api):

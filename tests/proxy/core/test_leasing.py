@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from config.guard import Brought
+from config.service import Breaker
 from proxy.core.leasing import end_lease, make_lease, run_out
 from proxy.core.live import Change, Lease, Live, Refused, RunOut, activate, set_endpoint_state, set_split
 from proxy.core.overlay import from_config, overlay
@@ -11,6 +13,7 @@ from tests.support.lives import SERVICES, a_config, a_live, salts
 
 ME = "rollout shop-1"
 HOLD = Lease(ME, 60.0, "hold")
+BRINGS = replace(HOLD, brings=Brought("canary", "stable", Breaker(window=30, fails=3)))
 BACK = Lease(ME, 60.0, "rollback", weights={"stable": 100.0, "canary": 0.0})
 WHY = "nothing was heard of rollout shop-1 for 60 s"
 
@@ -41,6 +44,14 @@ def test_a_lease_is_the_next_generation_and_the_same_again_is_none():
         (replace(BACK, active="stable"), {"": "rollback needs the split to go back to: weights, or active"}),
         (replace(BACK, weights={"stabel": 1.0}), {"weights.stabel": "there is no version 'stabel'"}),
         (replace(BACK, weights=None, active="blue"), {"active": "shop has no version 'blue'"}),
+        (
+            replace(HOLD, brings=Brought("canry", "stabel")),
+            {"brings.version": "shop has no version 'canry'", "brings.reference": "shop has no version 'stabel'"},
+        ),
+        (
+            replace(HOLD, brings=Brought("canary", "canary")),
+            {"brings.reference": "canary cannot be compared with itself"},
+        ),
     ],
 )
 def test_a_lease_that_cannot_be_is_refused(lease: Lease, problems: dict[str, str]):
@@ -128,6 +139,6 @@ class TestRunningOut:
 
 
 def test_a_lease_outlives_a_restart_as_it_is():
-    for live in (led(BACK), run_out(led(BACK), "shop", 7.0), make_lease(a_live(), "shop", HOLD)):
+    for live in (led(BACK), led(BRINGS), run_out(led(BACK), "shop", 7.0), make_lease(a_live(), "shop", HOLD)):
         again = from_config(live.config, overlay(live), salts(live.config), Change("file", generation=9))
         assert lease_of(again) == lease_of(live)
