@@ -24,7 +24,7 @@ class Outcome(IntEnum):
     RESET = 4
     PROTOCOL_ERROR = 5
     UNAVAILABLE = 6  # no usable endpoint, so its share went to the fallback
-    ABORTED = 7  # the client went away first: nobody's failure
+    ABORTED = 7  # the client went away first, or we had no descriptor or port for it: no failure of the version's
     FOUR_XX = 8  # an answer that finds fault with the request: no failure, but worth watching
 
     @property
@@ -76,6 +76,7 @@ class Reason(IntEnum):
     PLAIN_HTTP = 32
     TLS_FAILED = 33
     CERTIFICATE_INVALID = 34
+    EXHAUSTED = 35
 
     @property
     def label(self) -> str:
@@ -128,4 +129,5 @@ FAULTS: dict[Reason, Fault] = {
     Reason.PLAIN_HTTP: Fault(400, "http_request_error", "This port speaks HTTPS: ask again with https://."),
     Reason.TLS_FAILED: Fault(502, "tls_protocol_error", "The endpoint did not agree on TLS."),
     Reason.CERTIFICATE_INVALID: Fault(502, "tls_certificate_error", "The endpoint's certificate is not valid."),
+    Reason.EXHAUSTED: Fault(503, "connection_limit_reached", "This proxy has run out of descriptors, ports or memory."),
 }

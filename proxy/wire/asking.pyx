@@ -10,6 +10,7 @@ Rules:
 3. Every attempt ends in exactly one outcome, counted against the version that it was sent to.
 """
 
+from libc.errno cimport EADDRNOTAVAIL, ECONNREFUSED, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from libc.stdint cimport int64_t
 
 from proxy.core.routing cimport Rule
@@ -29,6 +30,7 @@ from proxy.core.routing import normalise
 cdef int TIMEOUT = int(Outcome.TIMEOUT)
 cdef int CONNECT_ERROR = int(Outcome.CONNECT_ERROR)
 cdef int RESET = int(Outcome.RESET)
+cdef int ABORTED = int(Outcome.ABORTED)
 cdef int UNAVAILABLE = int(Outcome.UNAVAILABLE)
 cdef int BAD_REQUEST = int(Reason.BAD_REQUEST)
 cdef int BODY_TOO_LARGE = int(Reason.BODY_TOO_LARGE)
@@ -43,7 +45,7 @@ cdef int UPSTREAM_RESET = int(Reason.UPSTREAM_RESET)
 cdef int TLS_FAILED = int(Reason.TLS_FAILED)
 cdef int CERTIFICATE_INVALID = int(Reason.CERTIFICATE_INVALID)
 cdef int INTERNAL = int(Reason.INTERNAL)
-cdef int ECONNREFUSED = 111
+cdef int EXHAUSTED = int(Reason.EXHAUSTED)
 
 cdef enum:
     TOKENS_MOST = 100
@@ -53,6 +55,8 @@ cdef int _reason_of(int error) noexcept:
     """Why there is no connection to an endpoint."""
     if error == ECONNREFUSED:
         return CONNECT_REFUSED
+    if error in (EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM):
+        return EXHAUSTED
     if error == NO_TLS:
         return TLS_FAILED
     return CERTIFICATE_INVALID if error == BAD_CERTIFICATE else CONNECT_FAILED
@@ -272,7 +276,8 @@ cdef class Asking(Ending):
             self.upstream = None
         self.reason = reason
         retry = self._may_retry(outcome)
-        self._end_attempt(outcome, now)
+        # What we had no means for says nothing of the endpoint.
+        self._end_attempt(ABORTED if reason == EXHAUSTED else outcome, now)
         if self.stage >= ANSWERING:
             return self.cut(reason, now)
         if retry:

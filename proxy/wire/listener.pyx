@@ -3,7 +3,7 @@
 Owns accepting, and which connections are too many. Must not read from clients.
 """
 
-from libc.errno cimport ECONNABORTED, EINTR, EMFILE, ENFILE, errno
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
@@ -22,7 +22,7 @@ from proxy.core.outcome import Reason
 
 cdef enum:
     ACCEPT_MOST = 64        # connections taken in one event
-    ACCEPT_PAUSE_NS = 100000000  # when descriptors have run out
+    ACCEPT_PAUSE_NS = 100000000  # when descriptors or the memory of the kernel have run out
 
 
 cdef class Listener(Socket):
@@ -65,12 +65,15 @@ cdef class Listener(Socket):
             if fd < 0:
                 if errno == ECONNABORTED or errno == EINTR:
                     continue
+                if errno == EAGAIN:
+                    return i
                 if errno == EMFILE or errno == ENFILE:
                     self.plane.slab.block.refused += 1
                     if make_room(self.plane, monotonic()):
                         continue
-                    self.want(0)
-                    self.deadline(monotonic() + ACCEPT_PAUSE_NS)
+                # What waits goes on waiting, and would be reported at once, again and again.
+                self.want(0)
+                self.deadline(monotonic() + ACCEPT_PAUSE_NS)
                 return i
             length = peer_text(&peer, text)
             name = text[:length]
@@ -88,7 +91,7 @@ cdef class Listener(Socket):
         return ACCEPT_MOST
 
     cdef int expired(self, int64_t now) except -1:
-        """Descriptors had run out: try again."""
+        """Accepting had failed: try again."""
         self.want(EPOLLIN)
         return 0
 

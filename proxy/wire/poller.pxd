@@ -45,6 +45,7 @@ cdef class Poller:
     cdef void mute(self, int fd) noexcept
     cdef void unmute(self, int fd, uint32_t events) noexcept
     cdef void remove(self, int fd) noexcept
+    cdef void _forgive(self, int64_t late) noexcept
     cdef int _expire(self, int64_t now) except -1
     cdef int _serve(self, Socket socket, uint32_t events) except -1
 

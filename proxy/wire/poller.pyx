@@ -9,7 +9,8 @@ Owns descriptors, readiness, deadlines and unsent bytes. Must not know HTTP.
 
 Rules:
 1. Level-triggered; whoever is called reads once and may be called again.
-2. One deadline a socket, in a table that is looked through every TICK: setting one is a store.
+2. One deadline a socket, in a table that is looked through every TICK: setting one is a store. Time in which we did not
+   run counts for no deadline: an answer may wait unread, or everything else on the machine stood still as well.
 3. A socket whose callback raises is closed, and the loop goes on: one exchange must not end the others.
 4. Sockets on which nothing should come (`quiet`) are served first: nobody is given one on which something did.
 5. A descriptor may be closed and used again within one batch of events: `lives` tells the events apart.
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 cdef enum:
     TICK = 100000000        # nanoseconds
+    STALL = 300000000       # a tick that comes this much too late: we did not run
     HELD = 131072           # room for the bytes that an earlier read left over
 
 
@@ -150,6 +152,8 @@ cdef class Poller:
                     answer.append((owner, _ready_events(owner, events[i].events)))
             now = monotonic()
             if now >= self.next_tick:
+                if self.next_tick and now - self.next_tick > <int64_t> STALL:
+                    self._forgive(now - self.next_tick)
                 self.next_tick = now + TICK
                 self._expire(now)
                 self.ticked(now)
@@ -167,6 +171,13 @@ cdef class Poller:
             log.exception("closing a connection after an internal error: %r", socket)
             _close_broken(socket)
         return 0
+
+    cdef void _forgive(self, int64_t late) noexcept:
+        """Put off every deadline by the time in which we did not run."""
+        cdef int fd
+        for fd in range(self.top):
+            if self.deadlines[fd] > 0:
+                self.deadlines[fd] += late
 
     cdef int _expire(self, int64_t now) except -1:
         cdef int fd

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,8 +15,8 @@ import pytest
 from cli.faults import Fault
 from tests.support.canary_scene import canary_scene, kinds_of, policy, records_of, shop, weights_of
 from tests.support.failing_upstreams import failing_upstreams
+from tests.support.injected import fill, small_disk
 from tests.support.load import load
-from tests.support.tools import do_without
 from tests.support.whole_controller import whole_controller
 from tests.support.whole_proxy import WholeProxy, wait_until, whole_proxy
 
@@ -82,31 +81,6 @@ def test_a_controller_that_is_ended_changes_nothing_and_goes_on_after_a_journal_
         assert scene.kinds(started["id"]) == ["created", "began", "prepared", *ENDING]
 
 
-@contextmanager
-def a_small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of 64 KiB; the test is skipped, or fails, where we may not mount one (`do_without`)."""
-    place = folder / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        do_without("mounting a tmpfs needs root")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave no room on a disk; gives the file that takes it."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError:
-            return filler
-
-
 def refusal(order: Callable[[], object]) -> str:
     """How an order is refused; tried again while what is left of the journal's last page has room."""
     for _ in range(200):
@@ -118,7 +92,7 @@ def refusal(order: Callable[[], object]) -> str:
 
 
 def test_a_full_disk_stops_what_goes_forward_and_not_the_way_back(tmp_path: Path):
-    with a_small_disk(tmp_path) as disk:
+    with small_disk(tmp_path) as disk:
         folder = tmp_path / "proxy"
         folder.mkdir()
         with canary_scene(folder, GATED, controller_state=disk) as scene, load(scene.proxy, kept=1, pause=0.02):

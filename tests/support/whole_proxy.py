@@ -85,8 +85,8 @@ class WholeProxy:
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Where it listens on TCP."""
-        texts = [text.rpartition(":") for text in _LISTENING.findall(self.log) if "@" not in text]
-        return [(host, int(port)) for host, _, port in texts]
+        texts = [text for text in _LISTENING.findall(self.log) if "@" not in text and not text.startswith("unix:")]
+        return [(host, int(port)) for host, _, port in (text.rpartition(":") for text in texts)]
 
     @property
     def address(self) -> tuple[str, int]:
