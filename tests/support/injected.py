@@ -1,7 +1,7 @@
 """Faults that other programs inject: strace, faketime, cgroups, namespaces, small disks.
 
-Owns starting and ending them. Where a program or a permission is missing, the test is skipped, or fails where all of them
-must run (tests/support/tools.py); but for cgroups, which belong to whoever runs the machine: those are skipped.
+Owns starting and ending them. Where a program or a permission is missing, the test is skipped, or fails where every
+test must run (tests/support/tools.py); but for cgroups, which belong to whoever runs the machine: those are skipped.
 """
 
 from __future__ import annotations
