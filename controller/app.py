@@ -44,6 +44,7 @@ from controller.metrics import ControllerCollector
 from controller.notify import Notifier
 from controller.proxies import Proxy
 from webapi.serving import runner_of
+from webapi.standard_error import speak_on_standard_error
 
 FAILED: Final = 1
 INTERRUPTED: Final = 128 + signal.SIGINT
@@ -70,7 +71,7 @@ def run(config_path: str | Path) -> int:
         led_proxies(config.controller, config.admin)
     except ValueError as exc:
         raise ConfigError(str(path), [Problem("controller.proxies", str(exc))]) from exc
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="serinus [%(levelname)s] %(message)s")
+    speak_on_standard_error("serinus [%(levelname)s] %(message)s")
     try:
         return uvloop.run(_serve(config, path))
     except (LeaseError, JournalError, CannotListen) as exc:

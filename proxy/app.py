@@ -44,6 +44,7 @@ from proxy.sockets import ListenError, OpenListener, close_listeners, open_liste
 from proxy.state import StateError, StateFolder
 from proxy.supervisor import Supervisor
 from webapi.serving import runner_of
+from webapi.standard_error import speak_on_standard_error
 
 #: SIGINT is a person who waits: what is in flight gets this long, seconds.
 SOON: Final = 2.0
@@ -62,7 +63,7 @@ def run(config_path: str | Path) -> int:
     """
     path = Path(config_path)
     config = load(path)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="serinus [%(levelname)s] %(message)s")
+    speak_on_standard_error("serinus [%(levelname)s] %(message)s")
     try:
         return uvloop.run(_serve(config, path))
     except (StateError, ListenError, StartError, OutOfSlots) as exc:

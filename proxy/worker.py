@@ -35,6 +35,7 @@ from proxy.wire.listener import Listener
 from proxy.wire.logline import CombinedLines, JsonLines, Lines, attach
 from proxy.wire.plane import Plane
 from proxy.wire.poller import Poller
+from webapi.standard_error import speak_on_standard_error
 
 log = logging.getLogger(__name__)
 
@@ -244,9 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--worker", type=int, required=True)
     parser.add_argument("--listeners", type=json.loads, required=True)
     options = parser.parse_args(arguments)
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format=f"serinus worker {options.worker} [%(levelname)s] %(message)s"
-    )
+    speak_on_standard_error(f"serinus worker {options.worker} [%(levelname)s] %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     slab = Slab(options.counters, options.worker)
