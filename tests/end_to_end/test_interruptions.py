@@ -101,7 +101,7 @@ def test_a_full_disk_stops_what_goes_forward_and_not_the_way_back(tmp_path: Path
             scene.controller.until_it(first, lambda found: found["phase"] == "step" and found["applied"], "to begin")
             filler = fill(disk)
             trouble = f"{scene.journal_path} cannot be written (No space left on device): nothing moves forward"
-            assert trouble in refusal(lambda: scene.controller.say("shop", "good"))
+            assert trouble in refusal(lambda: client.signal("shop", "good"))
             assert trouble in refusal(lambda: client.order(first, "promote"))
             assert client.rollouts()["trouble"] == trouble
             assert trouble in scene.controller.serinus("status").stdout

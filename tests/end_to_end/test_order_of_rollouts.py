@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +40,7 @@ class Scene:
         assert self.active == to
 
     def stop_line(self, *, stopped: bool) -> None:
-        host, _, port = self.controller.address.rpartition(":")
-        connection = HTTPConnection(host, int(port), timeout=30)
-        body = f'{{"stopped": {str(stopped).lower()}, "reason": "incident 7"}}'
-        connection.request("PUT", "/v1/line", body, {"Content-Type": "application/json"})
-        assert connection.getresponse().status == 200
-        connection.close()
+        assert self.controller.client.set_line(stopped=stopped, reason="incident 7")["stopped"] == stopped
 
     def waits(self, identity: str, phase: str, sentence: str) -> None:
         """Wait until a rollout says that it waits for this."""

@@ -15,15 +15,11 @@ from typing import Any
 import pytest
 
 from tests.support.deployed import TALK
-from tests.support.deployment import Deployment, deployment
+from tests.support.deployment import Deployment
 from tests.support.load import Request, load
+from tests.support.rolling_scene import ENDPOINTS, Scene, a_scene, is_healthy
 from tests.support.waiting import has_ended
-from tests.support.whole_controller import WholeController, whole_controller
-from tests.support.whole_proxy import WholeProxy, wait_until, whole_proxy
-
-ENDPOINTS = 4
-#: A probe never fails because the machine is slow: only because of what the endpoint answers, or because nobody does.
-HEALTH = {"path": "/healthz", "interval": "100ms", "timeout": "20s", "rise": 2, "fall": 2}
+from tests.support.whole_proxy import WholeProxy, wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -56,55 +52,6 @@ class Watch:
         self._ending.set()
         self._thread.join()
         return set(self.usable)
-
-
-class Scene:
-    """A proxy, its controller, and what runs at the endpoints."""
-
-    def __init__(self, proxy: WholeProxy, controller: WholeController, endpoints: Deployment) -> None:
-        self.proxy = proxy
-        self.controller = controller
-        self.endpoints = endpoints
-
-    def places(self) -> dict[str, list[str]]:
-        """The endpoints of each version at the proxy."""
-        versions = self.proxy.admin.service("shop")["versions"]
-        return {name: sorted(each["address"] for each in found["endpoints"]) for name, found in versions.items()}
-
-    def is_as_before(self) -> bool:
-        addresses = sorted(self.endpoints.addresses)
-        state = self.proxy.admin.service("shop")
-        return (
-            all(places == (addresses if name == "v1" else []) for name, places in self.places().items())
-            and self.endpoints.running() == ["v1"] * ENDPOINTS
-            and {each["state"] for each in state["versions"]["v1"]["endpoints"]} == {"up"}
-        )
-
-    def runs(self) -> list[dict[str, Any]]:
-        """How the runs of the hook have ended, in their order."""
-        folder = self.proxy.folder / "state" / "controller" / "runs"
-        paths = sorted(folder.glob("*.json"), key=lambda path: int(path.stem.rpartition(".")[2]))
-        return [json.loads(path.read_text()) for path in paths]
-
-
-@contextmanager
-def a_scene(folder: Path, to: str, deploy: dict[str, Any] | None = None, **policy: Any) -> Iterator[Scene]:
-    """v1 at four endpoints, and a rollout to another version; the hook of `Deployment` unless there is another one."""
-    with deployment(folder / "endpoints", "v1", ENDPOINTS) as endpoints:
-        rollout = {"strategy": "rolling", "from": "v1", "to": to, "settle": "1s", **policy}
-        if deploy is not None:
-            rollout["deploy"] = {"exec": endpoints.command, **deploy} if "webhook" not in deploy else deploy
-        versions = {"v1": {"endpoints": list(endpoints.addresses)}, to: {"endpoints": []}}
-        shop = {"versions": versions, "split": {"v1": 1}, "health": HEALTH, "ejection": "off"}
-        tree = {"services": {"shop": shop}, "state_dir": str(folder / "state"), "rollouts": {"shop": rollout}}
-        with whole_proxy(folder, tree) as proxy:
-            wait_until(lambda: all(each["healthy"] for each in endpoints_of(proxy, "v1")), "for good probes")
-            with whole_controller(proxy, {**tree, "controller": {"interval": "100ms"}}) as controller:
-                yield Scene(proxy, controller, endpoints)
-
-
-def endpoints_of(proxy: WholeProxy, version: str) -> list[dict[str, Any]]:
-    return [dict(each) for each in proxy.admin.service("shop")["versions"][version]["endpoints"]]
 
 
 def failed(requests: list[Request]) -> list[Request]:
@@ -250,7 +197,7 @@ def a_webhook_scene(folder: Path, **deploy: Any) -> Iterator[tuple[Scene, Webhoo
         stack.callback(webhook.shutdown)
         stack.callback(webhook.ending.set)
         url = f"http://127.0.0.1:{webhook.server_port}/deploy"
-        settings = {"settle": "off", "on": {"no_data": "advance"}}
+        settings: dict[str, Any] = {"settle": "off", "on": {"no_data": "advance"}}
         scene = stack.enter_context(a_scene(folder, "v2", {"webhook": url, **deploy}, **settings))
         webhook.endpoints = scene.endpoints
         yield scene, webhook
@@ -306,11 +253,5 @@ def wait_for_somebody(scene: Scene, address: str) -> None:
 def change(scene: Scene, address: str) -> None:
     """Change an endpoint so slowly that the proxy sees it going down and coming up."""
     scene.endpoints.stop(address)
-    wait_until(lambda: not is_healthy(scene, address), "for the proxy to see that it is down")
+    wait_until(lambda: not is_healthy(scene.proxy, address), "for the proxy to see that it is down")
     scene.endpoints.deploy(address, "v2")
-
-
-def is_healthy(scene: Scene, address: str) -> bool:
-    every = [each for version in ("v1", "v2") for each in endpoints_of(scene.proxy, version)]
-    (found,) = [each for each in every if each["address"] == address]
-    return bool(found["healthy"])

@@ -47,9 +47,12 @@ def weights_of(proxy: WholeProxy) -> dict[str, float]:
 
 
 def shop(upstreams: FailingUpstreams, **more: Any) -> dict[str, Any]:
-    """The service: every failure of a version reaches the client, and no endpoint is ejected for it."""
+    """The service: every failure of a version reaches the client, and no endpoint is ejected for it. The stable version
+    has everything; `active` says so in pool mode.
+    """
     versions = {name: {"endpoints": [place]} for name, place in upstreams.places.items()}
-    return {"versions": versions, "split": {"stable": 1}, "retries": {"attempts": 0}, "ejection": "off", **more}
+    dealt = {} if "active" in more else {"split": {"stable": 1}}
+    return {"versions": versions, **dealt, "retries": {"attempts": 0}, "ejection": "off", **more}
 
 
 def policy(*steps: tuple[float, str], **more: Any) -> dict[str, Any]:
@@ -64,6 +67,8 @@ def canary_scene(
     rollout: Mapping[str, Any],
     *,
     versions: Sequence[str] = ("stable", "canary"),
+    service: Mapping[str, Any] | None = None,
+    routes: Sequence[Mapping[str, Any]] = ({"service": "shop"},),
     controller_state: Path | None = None,
     **controller: Any,
 ) -> Iterator[Scene]:
@@ -72,7 +77,8 @@ def canary_scene(
     with ExitStack() as stack:
         upstreams = stack.enter_context(failing_upstreams(*versions))
         tree = {
-            "services": {"shop": shop(upstreams)},
+            "services": {"shop": shop(upstreams, **(service or {}))},
+            "routes": [dict(route) for route in routes],
             "state_dir": str(folder / "state"),
             "rollouts": {"shop": dict(rollout)},
         }

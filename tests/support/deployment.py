@@ -30,6 +30,25 @@ class Deployment:
         self.addresses = tuple(f"{network}.{n}:8000" for n in range(1, endpoints + 1))
         self.command = " ".join([*MODULE, "deploy", str(folder), "{endpoint}", "{version}"])
 
+    @contextmanager
+    def note(self, name: str) -> Iterator[None]:
+        """Have a note that servers and hooks look for, for the length of the block (see `tests.support.deployed`)."""
+        note = self._folder / name
+        note.touch()
+        try:
+            yield
+        finally:
+            note.unlink(missing_ok=True)
+
+    def take_away(self, name: str) -> None:
+        """Take a note away before its block has ended."""
+        (self._folder / name).unlink()
+
+    def deploys(self) -> list[tuple[str, str]]:
+        """Address and version of every call of the hook so far, those of `deploy` included."""
+        lines = (self._folder / "deploys").read_text().splitlines()
+        return [(address, version) for address, version in map(str.split, lines)]
+
     def deploy(self, address: str, version: str) -> None:
         """Do what the hook does."""
         subprocess.run(

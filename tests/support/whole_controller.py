@@ -67,14 +67,6 @@ class WholeController:
         """Calls the API."""
         return ControllerClient(self.address, actor="test")
 
-    def say(self, service: str, state: str) -> None:
-        """Say that a service is "bad" or "good"."""
-        self.client._call("POST", "/v1/signals", {"service": service, "state": state})
-
-    def stop_line(self, *, stopped: bool) -> None:
-        """Keep everything from moving forward, or let it go on."""
-        self.client._call("PUT", "/v1/line", {"stopped": stopped})
-
     def until(self, identity: str, *phases: str) -> RolloutStatus:
         """Wait until a rollout is in one of these phases; the rollout then."""
         return self.until_it(identity, lambda found: found["phase"] in phases, f"to be {phases}")
