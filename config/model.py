@@ -17,8 +17,9 @@ from config.address import EndpointAddress, InheritedSocket, ListenAddress, TcpA
 from config.admin import Admin, NamedToken
 from config.controller import Controller, FreezeWindow, LedProxy, Notification
 from config.files import FilePath, LogOutput, SharedSecret
+from config.forwarding import ClientHeaders, OwnHeader, Via
 from config.keys import KeySource
-from config.quantities import Count, Duration, DurationOrOff, HeadSize, PositiveCount, StatusRange
+from config.quantities import Count, Duration, DurationOrOff, HeadSize, PositiveCount, SizeOrOff, StatusRange
 from config.rollout import (
     BlueGreenRollout,
     CanaryRollout,
@@ -43,7 +44,7 @@ from config.service import (
 from config.texts import ListenOn, Name, Network, matching, text_schema
 from config.tls import Certificate, Tls, UpstreamTls
 from config.units import shorten
-from config.values import NotEmpty, OneOrMore, OrOff, Table, Value
+from config.values import NotEmpty, OneOrMore, OrOff, Table, TextToo, Value
 
 __all__ = [
     "LOG_FIELDS",
@@ -53,6 +54,7 @@ __all__ = [
     "Breaker",
     "CanaryRollout",
     "Certificate",
+    "ClientHeaders",
     "Config",
     "Controller",
     "Drain",
@@ -90,6 +92,7 @@ __all__ = [
     "UpstreamTls",
     "Value",
     "Version",
+    "Via",
 ]
 
 LogField = Literal[
@@ -150,6 +153,14 @@ Workers = Annotated[
 ]
 
 
+_ACCOUNT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}|[0-9]{1,9}")
+AccountName = Annotated[
+    str,
+    PlainValidator(matching(_ACCOUNT, "the name or the number of a user or a group")),
+    text_schema(f"^({_ACCOUNT.pattern})$", "the name or the number of a user or a group"),
+]
+
+
 class Listener(Value):
     """One address that clients connect to."""
 
@@ -159,6 +170,9 @@ class Listener(Value):
     """Speak TLS here, with these certificates; without it plain HTTP."""
     redirect: HttpsPlace | None = None
     """https, or https:PORT: serve nothing here but send everybody there (308)."""
+    proxy_protocol: bool = False
+    """Whether connections begin with a PROXY header (version 1 or 2), which says who the client is. Only those from
+    `trusted_proxies`, or over a unix socket, are taken then; TLS begins behind the header."""
 
     @model_validator(mode="after")
     def _redirects_from_http(self) -> Self:
@@ -184,6 +198,8 @@ class Limits(ServiceLimits):
     """Client connections per worker; more are closed at once."""
     connections_per_client: Count = 0
     """Connections from one client address, per worker; 0: unlimited."""
+    client_rate: SizeOrOff = 240
+    """Bytes a second that a client has to send of a body (408), and to take of an answer, over each `timeouts.idle`."""
 
     @model_validator(mode="after")
     def _line_within_head(self) -> Self:
@@ -255,6 +271,10 @@ class Config(Value):
     """The admin API."""
     controller: Controller = Controller()
     """The controller of rollouts, a program of its own."""
+    user: AccountName | None = None
+    """Who the workers, which alone meet clients, are when root starts the proxy. Default: who started it."""
+    group: AccountName | None = None
+    """The group of the workers. Default: that of the user."""
     workers: Workers = "auto"
     """Processes that share the listening ports; auto: one per core."""
     state_dir: Annotated[FilePath, Field(validate_default=True)] = Path("state")
@@ -267,9 +287,19 @@ class Config(Value):
     """How long everything may take."""
     trusted_proxies: OneOrMore[Network] = ()
     """Peers whose X-Forwarded-*, Forwarded and X-Serinus-* are believed, as addresses or ranges."""
+    internal_headers: OneOrMore[OwnHeader] = ()
+    """Header fields of requests that only `trusted_proxies` may send; those of others are dropped."""
+    via: OrOff[Annotated[Via, TextToo()]] = None
+    """Our name in the Via field of requests; off: they get none of ours."""
     cookie_secret_file: SharedSecret | None = None
     """What signs the cookies of own-cookie: several proxies that share it know each other's users. Default: its own."""
     drain_timeout: DurationOrOff = 30.0
     """How long a stopping proxy waits for requests in flight."""
     metrics: Metrics = Metrics()
     """The Prometheus metrics of the admin API."""
+
+    @model_validator(mode="after")
+    def _group_of_a_user(self) -> Self:
+        if self.group is not None and self.user is None:
+            raise ValueError("group needs user, whose group it is")
+        return self

@@ -6,10 +6,11 @@ Owns how the preview of a rollout becomes routes. Must not decide which of two r
 2. Any other one asks for something more of requests that reach the service anyway. So each route to the service is
    followed by a twin with the conditions of both; requests for other services are left alone, whatever they carry.
 3. These routes come before all others. One whose match the file has already is left out: the file wins.
-4. A route that forces a version has no twin, and two conditions that cannot both hold make none.
+4. What a route refuses, its twin refuses too; a route of its own, what any route to the service does.
+5. A route that forces a version has no twin, and two conditions that cannot both hold make none.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from config.rollout import BlueGreenRollout, Rollout
 from config.route import Match, Route, TextMatch
@@ -21,21 +22,22 @@ def with_previews(routes: Sequence[Route], rollouts: Mapping[str, Rollout]) -> t
     taken, previews = {route.match for route in routes}, list[Route]()
     for service, rollout in rollouts.items():
         if isinstance(rollout, BlueGreenRollout) and rollout.preview is not None:
-            for match in _matches(rollout.preview, (route for route in routes if route.service == service)):
-                if match not in taken:
-                    taken.add(match)
-                    previews.append(Route(match=match, service=service, version=rollout.to))
+            for route in _twins(rollout.preview, service, [route for route in routes if route.service == service]):
+                if route.match not in taken:
+                    taken.add(route.match)
+                    previews.append(route.model_copy(update={"version": rollout.to}))
     return (*previews, *routes)
 
 
-def _matches(preview: Match, routes: Iterable[Route]) -> Iterator[Match]:
+def _twins(preview: Match, service: str, routes: Sequence[Route]) -> Iterator[Route]:
     if preview.host or preview.path or preview.path_prefix or preview.path_regex:
-        yield preview
+        refuses = any(route.refuse_encoded_slashes for route in routes)
+        yield Route(match=preview, service=service, refuse_encoded_slashes=refuses)
         return
     for route in routes:
         joined = _joined(route.match, preview) if route.version is None else None
         if joined is not None:
-            yield joined
+            yield route.model_copy(update={"match": joined})
 
 
 def _joined(match: Match, preview: Match) -> Match | None:

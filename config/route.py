@@ -5,12 +5,10 @@ Owns the conditions of a match. Must not decide which of two matching routes win
 
 from typing import Annotated, Self
 
-from pydantic import Field, GetJsonSchemaHandler, SerializerFunctionWrapHandler, model_serializer, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from config.texts import HeaderValue, HostPattern, Method, Name, Regex, RequestPath, TokenText, VersionName, VisibleText
-from config.values import OneOrMore, Table, Value
+from config.values import OneOrMore, Table, TextToo, Value
 
 
 class TextMatch(Value):
@@ -39,14 +37,7 @@ class TextMatch(Value):
         return self.exact if self.exact is not None else serialize(self)
 
 
-class _TextToo:
-    """Tells the JSON Schema that a text stands for the object."""
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [{"type": "string"}, handler(schema)]}
-
-
-TextCondition = Annotated[TextMatch, _TextToo()]
+TextCondition = Annotated[TextMatch, TextToo()]
 
 
 class Match(Value):
@@ -96,3 +87,5 @@ class Route(Value):
     """The service that answers."""
     version: VersionName | None = None
     """Forces this version, whatever its weight; without it the split decides."""
+    refuse_encoded_slashes: bool = False
+    """Whether a path with %2F, %5C or a backslash is answered with 400: servers differ in what they take these for."""

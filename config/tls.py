@@ -18,6 +18,7 @@ from pydantic import PlainValidator, model_validator
 
 from config.address import parse_host
 from config.files import ReadableFile
+from config.forwarding import ClientHeaders
 from config.texts import expect_text, text_schema
 from config.values import OneOrMore, Value
 
@@ -126,13 +127,15 @@ class Tls(Certificate):
     """Clients need a certificate of one of these authorities (PEM): mutual TLS."""
     client_auth: Literal["required", "optional"] = "required"
     """With client_ca: whether clients without a certificate are refused."""
+    client_headers: ClientHeaders = ClientHeaders()
+    """With client_ca: header fields in which endpoints are told of the client's certificate."""
 
     @model_validator(mode="after")
     def _can_be_spoken(self) -> Self:
         if self.client_ca is not None:
             read_authorities(self.client_ca)
-        elif "client_auth" in self.model_fields_set:
-            raise ValueError("client_auth needs client_ca, the authorities whose certificates are good")
+        elif needing := {"client_auth", "client_headers"} & self.model_fields_set:
+            raise ValueError(f"{min(needing)} needs client_ca, the authorities whose certificates are good")
         if self.ciphers is not None:
             try:
                 ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(self.ciphers)

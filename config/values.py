@@ -113,6 +113,13 @@ class _OneOrMore:
         return {"anyOf": [json_schema["items"], json_schema]}
 
 
+class TextToo:
+    """Tells the JSON Schema that a text stands for the object."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
 class _NotEmpty:
     """Asks a list or mapping for at least one item. (pydantic's own check counts only items that are valid.)"""
 

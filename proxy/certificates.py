@@ -152,6 +152,7 @@ def _server(tls: Tls) -> ServerTls:
         min_version=tls.min_version,
         ciphers=tls.ciphers or "",
         strict_sni=tls.strict_sni,
+        client_headers=tls.client_headers.named,
     )
 
 

@@ -116,6 +116,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     _counter("serinus_connections_accepted_total", (), "Connections of clients that were accepted."),
     _counter("serinus_connections_refused_total", (), "Connections of clients that were closed at once, over a limit."),
     _counter("serinus_tls_handshakes_total", ("result",), "TLS handshakes of clients: ok, or failed."),
+    _counter("serinus_proxy_protocol_refused_total", (), "Connections without the PROXY header that has to be there."),
     _gauge("serinus_tls_certs_not_after_timestamp_seconds", ("cn",), "When a certificate ends, by its first name."),
     _gauge("serinus_tunnels", (), "Open connections that were upgraded, to WebSocket for example."),
     _counter("serinus_access_log_dropped_total", (), "Lines of the access log that could not be written in time."),
@@ -295,6 +296,7 @@ class SerinusCollector(Collector):
         page.add("serinus_connections_refused_total", (), sum(worker["refused"] for worker in workers))
         page.add("serinus_tls_handshakes_total", ("ok",), sum(worker["tls_handshakes"] for worker in workers))
         page.add("serinus_tls_handshakes_total", ("failed",), sum(worker["tls_failures"] for worker in workers))
+        page.add("serinus_proxy_protocol_refused_total", (), sum(worker["unintroduced"] for worker in workers))
         for certificate in self._supervisor.material.certificates:
             cn = certificate.names[0] if certificate.names else ""
             page.add("serinus_tls_certs_not_after_timestamp_seconds", (cn,), certificate.not_after)

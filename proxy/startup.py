@@ -35,9 +35,9 @@ def new_salts(config: Config) -> dict[str, bytes]:
     return {name: os.urandom(SALT_BYTES) for name in config.services}
 
 
-def _places(config: Config) -> list[tuple[object, bool, str | None]]:
+def _places(config: Config) -> list[tuple[object, ...]]:
     """Where it listens and what it speaks there; certificates may change while it runs."""
-    return [(listener.address, listener.tls is not None, listener.redirect) for listener in config.listen]
+    return [(each.address, each.tls is not None, each.redirect, each.proxy_protocol) for each in config.listen]
 
 
 def needs_restart(at_start: Config, now: Config) -> list[str]:
@@ -45,6 +45,7 @@ def needs_restart(at_start: Config, now: Config) -> list[str]:
     parts = {
         "listen": (_places(at_start), _places(now)),
         "workers": (worker_count(at_start), worker_count(now)),
+        "user": ((at_start.user, at_start.group), (now.user, now.group)),
         "admin.address": (at_start.admin.address, now.admin.address),
         "state_dir": (at_start.state_dir, now.state_dir),
     }

@@ -30,6 +30,7 @@ from config.model import Config, Listener
 from config.notices import notices as config_notices
 from config.problems import ConfigError
 from config.problems import Problem as ConfigProblem
+from proxy.account import Account, find_account
 from proxy.certificates import Material, listeners_of, read_material
 from proxy.child import Patience
 from proxy.core.live import Change, Live, Problem, Refused, change_of
@@ -59,7 +60,7 @@ class Supervisor:
     Raises:
         StateError: what was saved cannot be used.
         OutOfSlots: there are more versions or endpoints than can be counted.
-        ConfigError: a certificate cannot be used.
+        ConfigError: a certificate or the user cannot be used.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Supervisor:
         self._patience = patience or Patience()
         self._cookie_secret = saved.cookie_secret if saved is not None else os.urandom(16)
         material = self._read_material(config.listen, config)
+        self._account = self._find_account(config)
         self._dispatch = Dispatch(first_live(config, saved), self._cookie_secret, worker_count(config), material)
         self._crew: Crew | None = None
         self._lock = asyncio.Lock()
@@ -278,6 +280,12 @@ class Supervisor:
         except ValueError as exc:
             raise ConfigError(str(self._config_path), [ConfigProblem("", str(exc))]) from exc
 
+    def _find_account(self, config: Config) -> Account | None:
+        try:
+            return find_account(config.user, config.group)
+        except ValueError as exc:
+            raise ConfigError(str(self._config_path), [ConfigProblem("user", str(exc))]) from exc
+
     def _count_reload(self, result: Literal["ok", "failed"]) -> None:
         self.reloads[result] += 1
         self.last_reload_failed = result == "failed"
@@ -368,5 +376,7 @@ class Supervisor:
                 fd = listener.for_worker(index).fileno()
                 fds.append(fd)
                 tls = place if asked.tls is not None else None
-                listeners.append({"fd": fd, "name": listener.name, "tls": tls, "redirect": asked.redirect})
-        return fds, ["--listeners", json.dumps(listeners)]
+                how = {"tls": tls, "redirect": asked.redirect, "introduced": asked.proxy_protocol}
+                listeners.append({"fd": fd, "name": listener.name, **how})
+        account = ["--account", str(self._account)] if self._account is not None else []
+        return fds, ["--listeners", json.dumps(listeners), *account]

@@ -7,6 +7,7 @@ Rules:
 1. Messages are worked through in order, each answered once it is in force.
 2. It serves nothing before it has settings and a snapshot, and says `ready` when it does.
 3. Without its supervisor it drains and ends: what it serves could no longer be changed.
+4. Where the file names a user, it is that one before it reads, opens or hears anything.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import time
 from typing import cast
 
 from proxy.accesslog import LogFile
+from proxy.account import become, parse_account
 from proxy.control import Channel, Message, open_channel
 from proxy.core.snapshot import AccessLog, ServerTls, Service, Settings, Snapshot
 from proxy.wire import draining
@@ -33,6 +35,7 @@ from proxy.wire.contexts import server_context
 from proxy.wire.counters import Slab
 from proxy.wire.listener import Listener
 from proxy.wire.logline import CombinedLines, JsonLines, Lines, attach
+from proxy.wire.newcomer import IntroducedListener
 from proxy.wire.plane import Plane
 from proxy.wire.poller import Poller
 from webapi.standard_error import speak_on_standard_error
@@ -147,7 +150,9 @@ class Worker:
     def _listen(self) -> None:
         self._is_ready = True
         self._listeners = [
-            Listener(self.plane, cast("int", spec["fd"]), str(spec["name"]), self._context(spec), _https_of(spec))
+            (IntroducedListener if spec.get("introduced") else Listener)(
+                self.plane, cast("int", spec["fd"]), str(spec["name"]), self._context(spec), _https_of(spec)
+            )
             for spec in self._specs
         ]
         gc.collect()
@@ -244,7 +249,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--counters", type=int, required=True)
     parser.add_argument("--worker", type=int, required=True)
     parser.add_argument("--listeners", type=json.loads, required=True)
+    parser.add_argument("--account", type=parse_account)
     options = parser.parse_args(arguments)
+    if options.account is not None:
+        become(options.account)
     speak_on_standard_error(f"serinus worker {options.worker} [%(levelname)s] %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

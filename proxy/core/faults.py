@@ -57,6 +57,12 @@ def render_options(request_id: str, *, close: bool) -> bytes:
     return _ended(["HTTP/1.1 204 No Content", "Server: serinus", ALLOW, f"X-Request-Id: {request_id}"], close=close)
 
 
+def render_trace(received: bytes, request_id: str, *, close: bool) -> bytes:
+    """The response to TRACE by the last one that it is for: the request as it was received (RFC 9110 section 9.3.8)."""
+    lines = ["HTTP/1.1 200 OK", "Server: serinus", "Content-Type: message/http", f"Content-Length: {len(received)}"]
+    return _ended([*lines, f"X-Request-Id: {request_id}"], close=close) + received
+
+
 def render_redirect(place: str, request_id: str, *, close: bool) -> bytes:
     """The response that the same is found at another place."""
     lines = ["HTTP/1.1 308 Permanent Redirect", "Server: serinus", f"Location: {place}", "Content-Length: 0"]

@@ -77,6 +77,9 @@ class Reason(IntEnum):
     TLS_FAILED = 33
     CERTIFICATE_INVALID = 34
     EXHAUSTED = 35
+    HIDDEN_SLASH = 36
+    LOOP_DETECTED = 37
+    MISDIRECTED = 38
 
     @property
     def label(self) -> str:
@@ -130,4 +133,7 @@ FAULTS: dict[Reason, Fault] = {
     Reason.TLS_FAILED: Fault(502, "tls_protocol_error", "The endpoint did not agree on TLS."),
     Reason.CERTIFICATE_INVALID: Fault(502, "tls_certificate_error", "The endpoint's certificate is not valid."),
     Reason.EXHAUSTED: Fault(503, "connection_limit_reached", "This proxy has run out of descriptors, ports or memory."),
+    Reason.HIDDEN_SLASH: Fault(400, "http_request_denied", "Paths with %2F, %5C or a backslash are not taken here."),
+    Reason.LOOP_DETECTED: Fault(508, "proxy_loop_detected", "The request has been at this proxy before."),
+    Reason.MISDIRECTED: Fault(421, "http_request_denied", "This connection was made for another host name."),
 }

@@ -8,6 +8,8 @@ cdef class Rule:
     cdef readonly int service          # index into the snapshot's services
     cdef readonly str version          # forced version, or empty
     cdef readonly bint by_condition    # it asks for a header, a cookie or a query parameter
+    cdef readonly bint refuses_hidden_slashes
+    cdef readonly bint traces          # it names the method TRACE
     cdef frozenset methods
     cdef tuple conditions
     cdef bint holds(self, bytes method, RequestView view) except -1

@@ -3,6 +3,7 @@ from collections.abc import Mapping, Sequence
 from proxy.core.snapshot import Route
 
 def normalise(path: bytes) -> bytes: ...
+def hides_slash(path: bytes) -> bool: ...
 
 class RequestView: ...
 
@@ -19,6 +20,8 @@ class Rule:
     service: int
     version: str
     by_condition: bool
+    refuses_hidden_slashes: bool
+    traces: bool
 
 class Router:
     only: Rule | None

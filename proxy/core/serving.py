@@ -146,8 +146,12 @@ def settings(
         keepalive_timeout=timeouts.keepalive,
         body_timeout=timeouts.idle,
         write_timeout=timeouts.idle,
+        client_rate=limits.client_rate,
         drain_timeout=config.drain_timeout,
         trusted_proxies=tuple(str(network) for network in config.trusted_proxies),
+        internal_headers=config.internal_headers,
+        via=config.via.name if config.via is not None else "",
+        via_on_responses=config.via is not None and config.via.responses,
         cookie_secret=_cookie_key(config.cookie_secret_file.secret) if config.cookie_secret_file else cookie_secret,
         access_log=_access_log(config.access_log),
         tls=tls,
@@ -191,6 +195,7 @@ def _routes(route: model.Route) -> Iterator[Route]:
             headers=tuple(_condition(name.lower(), text) for name, text in match.headers.items()),
             cookies=tuple(_condition(name, text) for name, text in match.cookies.items()),
             query=tuple(_condition(name, text) for name, text in match.query.items()),
+            refuses_hidden_slashes=route.refuse_encoded_slashes,
         )
 
 

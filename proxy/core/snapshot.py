@@ -23,6 +23,7 @@ EndpointState = Literal["up", "drain", "down"]
 Balance = Literal["least-request", "round-robin", "hash"]
 KeyKind = Literal["header", "cookie", "own-cookie", "ip"]
 PathKind = Literal["any", "exact", "prefix", "regex"]
+ClientField = Literal["certificate", "subject", "fingerprint"]
 ValueKind = Literal["exact", "regex", "present", "absent"]
 
 
@@ -63,6 +64,9 @@ class ServerTls:
     min_version: Literal["1.2", "1.3"] = "1.2"
     ciphers: str = ""  # of TLS 1.2, as OpenSSL writes them; empty: modern ones
     strict_sni: bool = False  # refuse names that no certificate has
+    client_headers: tuple[
+        tuple[ClientField, str], ...
+    ] = ()  # what endpoints are told of a client's certificate, and where
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,7 @@ class Route:
     headers: tuple[ValueMatch, ...] = ()
     cookies: tuple[ValueMatch, ...] = ()
     query: tuple[ValueMatch, ...] = ()
+    refuses_hidden_slashes: bool = False  # %2F, %5C and a bare backslash in the path
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +230,13 @@ class Settings:
     head_timeout: float = 10.0
     keepalive_timeout: float = 75.0
     body_timeout: float = 60.0  # between two reads of a request body
-    write_timeout: float = 60.0  # a client that reads nothing
+    write_timeout: float = 60.0  # between two times that a client takes something
+    client_rate: int = 240  # bytes a second, over each body_timeout and write_timeout; 0: any
     drain_timeout: float = 30.0
     trusted_proxies: tuple[str, ...] = ()  # CIDR notation
+    internal_headers: tuple[str, ...] = ()  # that count from trusted proxies only
+    via: str = ""  # our name in Via; empty: none is added
+    via_on_responses: bool = False
     cookie_secret: bytes = b"\0" * 16
     access_log: AccessLog = field(default_factory=AccessLog)
     tls: tuple[ServerTls | None, ...] = ()  # beside the listeners; None: plain

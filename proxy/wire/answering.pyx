@@ -38,7 +38,7 @@ cdef int CLIENT_CLOSED = int(Reason.CLIENT_CLOSED)
 cdef enum:
     INTERIMS_MOST = 16
     SMALL_REST = 1048576    # of a request body that nobody wants: read to its end rather than closing on it
-    OWN_LINES = 192         # Connection, framing and the end of a head
+    OWN_LINES = 384         # Via, Connection, framing and the end of a head
 
 
 cdef class Answering(Asking):
@@ -152,6 +152,7 @@ cdef class Answering(Asking):
         cdef Head* head = &self.plane.answer
         cdef bytes line = self.version.response_line
         cdef bytes cookie = self.cookie_line
+        cdef bytes via
         cdef unsigned char* out
         cdef size_t n
         cdef bint chunks = self.answer_framing in (BY_CHUNKS, UNTIL_CLOSE) and not self.raw
@@ -164,6 +165,10 @@ cdef class Answering(Asking):
         if cookie is not None:
             memcpy(out + n, <const char*> cookie, len(cookie))
             n += len(cookie)
+        if self.plane.via_on_responses:
+            via = self.plane.via_1_1 if head.minor else self.plane.via_1_0
+            memcpy(out + n, <const char*> via, len(via))
+            n += len(via)
         if chunks:
             memcpy(out + n, b"Transfer-Encoding: chunked\r\n", 28)
             n += 28
@@ -281,7 +286,7 @@ cdef class Answering(Asking):
         if sent:
             self.upstream.pause()
             self.upstream.deadline(self.total_at)
-            self.client.deadline(now + self.plane.write_timeout)
+            self.client.await_reading(now + self.plane.write_timeout)
         else:
             self.upstream.deadline(self._until(now, self.service.tunnel if self.stage == TUNNEL else self.service.idle))
         return 0

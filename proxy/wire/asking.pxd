@@ -1,8 +1,12 @@
 from libc.stdint cimport int64_t
 
+from proxy.core.routing cimport Rule
 from proxy.wire.ending cimport Ending
+from proxy.wire.http1 cimport Bytes, Head
 
 cdef class Asking(Ending):
+    cdef bint _is_misdirected(self, Bytes p) except -1
+    cdef int _enter(self, Rule rule, const Head* head, Bytes p) except -1
     cdef int _choose(self, str forced, bint by_condition) except -1
     cdef int _count_unavailable(self, int64_t now) noexcept
     cdef int _claim(self, int64_t now) except -1

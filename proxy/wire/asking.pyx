@@ -16,7 +16,8 @@ from libc.stdint cimport int64_t
 from proxy.core.routing cimport Rule
 from proxy.wire.counters cimport attempt_ended, attempt_started
 from proxy.wire.ending cimport Ending, without_port
-from proxy.wire.http1 cimport M_GET, M_OPTIONS, Bytes, Head, same_text
+from proxy.wire.hops cimport NO_LIMIT, NO_NUMBER, forwards_left, has_passed
+from proxy.wire.http1 cimport M_GET, M_OPTIONS, M_TRACE, Bytes, Head, same_text
 from proxy.wire.plane cimport Plane
 from proxy.wire.poller cimport is_quiet, iovec, monotonic
 from proxy.wire.request cimport ANSWERING, ASKING, WAITING, part_of
@@ -25,7 +26,7 @@ from proxy.wire.upstream cimport BAD_CERTIFICATE, NO_TLS, Endpoint
 from proxy.wire.version cimport Version
 
 from proxy.core.outcome import Outcome, Reason
-from proxy.core.routing import normalise
+from proxy.core.routing import hides_slash, normalise
 
 cdef int TIMEOUT = int(Outcome.TIMEOUT)
 cdef int CONNECT_ERROR = int(Outcome.CONNECT_ERROR)
@@ -33,6 +34,10 @@ cdef int RESET = int(Outcome.RESET)
 cdef int ABORTED = int(Outcome.ABORTED)
 cdef int UNAVAILABLE = int(Outcome.UNAVAILABLE)
 cdef int BAD_REQUEST = int(Reason.BAD_REQUEST)
+cdef int METHOD_NOT_ALLOWED = int(Reason.METHOD_NOT_ALLOWED)
+cdef int HIDDEN_SLASH = int(Reason.HIDDEN_SLASH)
+cdef int LOOP_DETECTED = int(Reason.LOOP_DETECTED)
+cdef int MISDIRECTED = int(Reason.MISDIRECTED)
 cdef int BODY_TOO_LARGE = int(Reason.BODY_TOO_LARGE)
 cdef int NO_ROUTE = int(Reason.NO_ROUTE)
 cdef int NO_ENDPOINT = int(Reason.NO_ENDPOINT)
@@ -69,9 +74,18 @@ cdef class Asking(Ending):
         cdef Head* head = &plane.head
         cdef Rule rule = plane.router.only
         cdef bytes host
-        if head.method == M_OPTIONS and (head.target_len == 0 or p[head.target] == 42):
-            return self._answer_options()
-        if self.client.redirect is not None:
+        cdef int64_t left = NO_LIMIT
+        if self.client.certificate is not None and self._is_misdirected(p):
+            return self.answer_fault(MISDIRECTED)
+        if plane.via is not None and has_passed(p, head, plane.via):
+            return self.answer_fault(LOOP_DETECTED)
+        if head.method == M_OPTIONS or head.method == M_TRACE:
+            left = forwards_left(p, head)
+            if left == NO_NUMBER:
+                return self.answer_fault(BAD_REQUEST)
+            if head.method == M_OPTIONS and (left == 0 or head.target_len == 0 or p[head.target] == 42):
+                return self._answer_options()
+        if self.client.redirect is not None and head.method != M_TRACE:
             return self._answer_redirect(p)
         plane.view.p = p
         plane.view.head = head
@@ -81,7 +95,34 @@ cdef class Asking(Ending):
             path = p[head.target:head.target + head.path_len] if head.path_len else b"/"
             rule = plane.router.find(host, normalise(path), p[:head.method_len], plane.view)
             if rule is None:
-                return self.answer_fault(NO_ROUTE)
+                return self.answer_fault(METHOD_NOT_ALLOWED if head.method == M_TRACE else NO_ROUTE)
+        if rule.refuses_hidden_slashes and hides_slash(p[head.target:head.target + head.path_len]):
+            return self.answer_fault(HIDDEN_SLASH)
+        if head.method == M_TRACE:
+            # It shows what others added to a request: only where a route says that it may (RFC 9110 section 9.3.8).
+            self.closing = True
+            if not rule.traces or self.client.redirect is not None:
+                return self.answer_fault(METHOD_NOT_ALLOWED)
+            if not self.request_done:
+                return self.answer_fault(BAD_REQUEST)
+            if left == 0:
+                return self._answer_trace(p)
+        return self._enter(rule, head, p)
+
+    cdef bint _is_misdirected(self, Bytes p) except -1:
+        """Is the host one that another certificate than the client's is for (RFC 9110 section 15.5.20)?"""
+        cdef Head* head = &self.plane.head
+        cdef bytes authority = p[head.authority:head.authority + head.authority_len]
+        if authority == self.client.covered:
+            return False
+        if self.client.certificate.is_misdirected(without_port(authority).decode("ascii", "replace")):
+            return True
+        self.client.covered = authority
+        return False
+
+    cdef int _enter(self, Rule rule, const Head* head, Bytes p) except -1:
+        """Take the request into the service of its route, and choose the version."""
+        cdef Plane plane = self.plane
         self.service = <Service> plane.services[rule.service]
         if head.upgrade and same_text(p + head.fields[head.upgrade_at].value, b"websocket", 9) \
                 and head.fields[head.upgrade_at].value_len == 9 and self.service.websocket and head.method == M_GET:
@@ -228,6 +269,7 @@ cdef class Asking(Ending):
         self._await_answer(now)
         if not self.request_done:
             self.client.resume()
+            self.rate_until = 0  # until now it may have been somebody else's turn
             self._await_body()
         return 0
 

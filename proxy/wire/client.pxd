@@ -1,7 +1,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint64_t
 
-from proxy.wire.request cimport Downstream
+from proxy.wire.downstream cimport Downstream
 from proxy.wire.exchange cimport Exchange
 from proxy.wire.plane cimport Plane
 from proxy.wire.poller cimport Socket

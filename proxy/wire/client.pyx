@@ -6,6 +6,7 @@ a request goes.
 Rules:
 1. One exchange at a time; what comes ahead of its turn is kept, and then nothing more is read: at most one read's worth.
 2. A head has `head_timeout` as a whole, from its first byte; a connection that never sends one is closed without a word.
+   The rest of a body that nobody wants has `body_timeout` as a whole.
 3. After an answer of ours that ends the connection, the rest is read and dropped for a while: a close on unread bytes is a
    reset, and could take the answer with it (RFC 9112 section 9.6).
 4. A client that ended its side still gets the answer to what it asked.
@@ -16,7 +17,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memchr, memcpy
 
 from proxy.wire.fields cimport reset_head
-from proxy.wire.request cimport TUNNEL, Downstream
+from proxy.wire.request cimport TUNNEL
 from proxy.wire.http1 cimport COMPLETE, MORE, scan_request
 from proxy.wire.poller cimport EPOLLIN, EPOLLOUT, READ_SIZE, monotonic
 
@@ -158,7 +159,8 @@ cdef class Client(Downstream):
                 elif self.discard:
                     used = n if n < self.discard else <size_t> self.discard
                     self.discard -= used
-                    self._await_next(monotonic())
+                    if self.discard == 0:
+                        self._await_next(monotonic())
                 elif self.pending_end:
                     self.pause()
                     self._hold(p, n)
@@ -243,7 +245,7 @@ cdef class Client(Downstream):
                 self.closing = True
                 self.lingering = linger or self.held_size
                 self.linger_left = LINGER_BYTES
-                self.deadline(monotonic() + self.plane.write_timeout)
+                self.await_reading(monotonic() + self.plane.write_timeout)
                 if self.pending_end == 0:
                     self._end(self.lingering)
             else:
@@ -259,7 +261,7 @@ cdef class Client(Downstream):
     cdef void _await_next(self, int64_t now) noexcept:
         """The client's turn: to take what is pending, to send the rest of a body that nobody wants, or to ask again."""
         if self.pending_end:
-            self.deadline(now + self.plane.write_timeout)
+            self.await_reading(now + self.plane.write_timeout)
         else:
             self.deadline(now + (self.plane.body_timeout if self.discard else self.plane.keepalive_timeout))
 
@@ -286,9 +288,17 @@ cdef class Client(Downstream):
         return 0
 
     cdef int expired(self, int64_t now) except -1:
+        if self.pending_end:
+            # The kernel tells of room when a third of its buffer is free: a slow reader may have made less, and that counts.
+            self.ready(EPOLLOUT)
+            if self.fd < 0 or self.pending_end == 0:
+                return 0
         if self.exchange is not None:
             return self.exchange.client_expired(now)
         if self.pending_end:
+            if self.reads(self.plane.write_least):
+                self.await_reading(now + self.plane.write_timeout)
+                return 0
             self.reset()  # it must not take what it got for a whole answer
             return 0
         if self.closing or self.held_size == 0:

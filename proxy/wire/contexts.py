@@ -7,6 +7,8 @@ starts while files are being replaced has whole ones.
 Rules:
 1. TLS 1.2 and 1.3 only, forward secrecy and authenticated encryption only, no compression, no renegotiation (RFC 9325).
 2. A context is never changed once it is in use: new certificates make a new one, open connections keep theirs.
+3. Who asked for a name and then asks for another host, which another certificate is for, is told so (421, RFC 9110
+   section 15.5.20). Who asked for no name is served.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ import _ssl
 import ctypes
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
-from proxy.core.snapshot import Certificate, ClientTls, ServerTls
+from proxy.core.snapshot import Certificate, ClientField, ClientTls, ServerTls
 
 #: RFC 9325 section 4.2 for TLS 1.2; those of TLS 1.3 are all fine and not chosen here.
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -30,11 +33,29 @@ _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3
 _SET_TICKET_KEYS: Final = 59
 
 
-def server_context(tls: ServerTls, ticket_keys: bytes) -> ssl.SSLContext:
+class ServerContext(ssl.SSLContext):
+    """How one certificate of a listener is spoken for; `by_name` has the others, where the client asked for a name."""
+
+    own_names: Mapping[str, ServerContext] = MappingProxyType({})
+    by_name: Mapping[str, ServerContext] = MappingProxyType({})
+    client_headers: tuple[tuple[ClientField, str], ...] = ()
+
+    def is_misdirected(self, host: str) -> bool:
+        """Whether another certificate is for this host, and the one that is shown is not."""
+        return find_name(self.own_names, host) is None and find_name(self.by_name, host) is not None
+
+
+def server_context(tls: ServerTls, ticket_keys: bytes) -> ServerContext:
     """The context of a listener. Raises ssl.SSLError, ValueError: something in it is not what OpenSSL takes."""
+    first = _server_context(tls, tls.certificates[0], ticket_keys)
+    if len(tls.certificates) == 1 and not tls.strict_sni:
+        return first
+    # The first certificate has two: that of who asked for no name is never the wrong one.
     contexts = [_server_context(tls, certificate, ticket_keys) for certificate in tls.certificates]
-    by_name: dict[str, ssl.SSLContext] = {}
+    by_name: dict[str, ServerContext] = {}
     for certificate, context in zip(tls.certificates, contexts, strict=True):
+        context.by_name = by_name
+        context.own_names = dict.fromkeys(certificate.names, context)
         for name in certificate.names:
             by_name.setdefault(name, context)
 
@@ -43,18 +64,16 @@ def server_context(tls: ServerTls, ticket_keys: bytes) -> ssl.SSLContext:
         if name is None:
             return None
         found = find_name(by_name, name)
-        if found is not None:
-            connection.context = found
-        elif tls.strict_sni:
+        if found is None and tls.strict_sni:
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+        connection.context = found or contexts[0]
         return None
 
-    if len(contexts) > 1 or tls.strict_sni:
-        contexts[0].sni_callback = choose
-    return contexts[0]
+    first.sni_callback = choose
+    return first
 
 
-def find_name(by_name: dict[str, ssl.SSLContext], name: str) -> ssl.SSLContext | None:
+def find_name(by_name: Mapping[str, ServerContext], name: str) -> ServerContext | None:
     """The context for a host name: that of the name itself, else of the wildcard for its leftmost label (RFC 6125)."""
     name = name.lower().rstrip(".")
     return by_name.get(name) or by_name.get("*." + name.partition(".")[2])
@@ -95,8 +114,9 @@ def tickets_can_be_shared() -> bool:
     return _openssl() is not None
 
 
-def _server_context(tls: ServerTls, certificate: Certificate, ticket_keys: bytes) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def _server_context(tls: ServerTls, certificate: Certificate, ticket_keys: bytes) -> ServerContext:
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.client_headers = tls.client_headers
     _harden(context)
     context.minimum_version = _VERSIONS[tls.min_version]
     context.set_ciphers(tls.ciphers or CIPHERS)

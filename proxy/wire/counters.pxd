@@ -52,6 +52,7 @@ cdef struct WorkerBlock:
     uint64_t tunnels
     uint64_t tls_handshakes # of clients, done
     uint64_t tls_failures   # handshakes of clients that did not come to an end
+    uint64_t unintroduced   # connections whose PROXY header was missing, wrong or of a stranger
 
 cdef class Slab:
     cdef object _map

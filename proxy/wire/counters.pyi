@@ -34,6 +34,7 @@ class WorkerGauges(TypedDict):
     tunnels: int
     tls_handshakes: int
     tls_failures: int
+    unintroduced: int
 
 def create(workers: int, versions: int = 4096, endpoints: int = 32768) -> int: ...
 

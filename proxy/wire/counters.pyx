@@ -151,7 +151,7 @@ cdef class Slab:
             "pid": self.block.pid, "heartbeat_ns": self.block.heartbeat_ns, "connections": self.block.connections,
             "accepted": self.block.accepted, "refused": self.block.refused, "log_dropped": self.block.log_dropped,
             "tunnels": self.block.tunnels, "tls_handshakes": self.block.tls_handshakes,
-            "tls_failures": self.block.tls_failures,
+            "tls_failures": self.block.tls_failures, "unintroduced": self.block.unintroduced,
         }
 
     def clear_version(self, int slot) -> None:

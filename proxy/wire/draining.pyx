@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t
 
 from proxy.wire.client cimport Client
 from proxy.wire.exchange cimport Exchange
+from proxy.wire.newcomer cimport Newcomer
 from proxy.wire.plane cimport Plane
 from proxy.wire.upstream cimport Endpoint
 
@@ -25,6 +26,17 @@ cdef list _clients(Plane plane):
     return [plane.poller.sockets[fd] for fd in range(plane.poller.top) if isinstance(plane.poller.sockets[fd], Client)]
 
 
+cdef int _close_newcomers(Plane plane) except -1:
+    """Those that have not even said who they are."""
+    cdef Newcomer newcomer
+    cdef int fd
+    for fd in range(plane.poller.top):
+        if isinstance(plane.poller.sockets[fd], Newcomer):
+            newcomer = plane.poller.sockets[fd]  # held: the poller forgets it
+            newcomer.close()
+    return 0
+
+
 def begin(Plane plane) -> None:
     """From now on every answer ends its connection."""
     plane.draining = True
@@ -34,6 +46,7 @@ def close_idle(Plane plane) -> int:
     """Close the connections that ask nothing; how many are left."""
     cdef Client client
     cdef int left = 0
+    _close_newcomers(plane)
     for client in _clients(plane):
         if client.exchange is None and client.held_size == 0 and client.pending_end == 0 and not client.lingering:
             client.close()

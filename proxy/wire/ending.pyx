@@ -10,13 +10,14 @@ Rules:
 from libc.stdint cimport int64_t
 
 from proxy.wire.counters cimport attempt_ended, request_ended
+from proxy.wire.hops cimport traced
 from proxy.wire.http1 cimport M_HEAD, M_OTHER, Bytes, Head
 from proxy.wire.poller cimport iovec, monotonic
-from proxy.wire.request cimport ANSWERING, ENDED, Downstream, Request, part_of
+from proxy.wire.request cimport ANSWERING, ENDED, Request, part_of
 from proxy.wire.upstream cimport Endpoint
 from proxy.wire.version cimport Version
 
-from proxy.core.faults import render, render_options, render_redirect
+from proxy.core.faults import render, render_options, render_redirect, render_trace
 from proxy.core.outcome import FAULTS, Outcome, Reason
 
 cdef int UNAVAILABLE = int(Outcome.UNAVAILABLE)
@@ -73,10 +74,16 @@ cdef class Ending(Request):
                                          head_only=self.method == M_HEAD, close=self.closing), now)
 
     cdef int _answer_options(self) except -1:
-        """`OPTIONS *` asks about the server as a whole, and that is this one (RFC 9110 section 9.3.7)."""
+        """To `OPTIONS *`, which asks about the server as a whole (RFC 9110 section 9.3.7), or where nobody else may be asked."""
         self.status = 204
         self.closing = self.closing or not self.keep_alive or not self.request_done
         return self._answer_alone(render_options(self._id_text(), close=self.closing), monotonic())
+
+    cdef int _answer_trace(self, Bytes p) except -1:
+        """The request may not go further: show what came here."""
+        self.status = 200
+        self.closing = self.closing or not self.keep_alive
+        return self._answer_alone(render_trace(traced(p, &self.plane.head), self._id_text(), close=self.closing), monotonic())
 
     cdef int _answer_redirect(self, Bytes p) except -1:
         """The same is at https; 308 keeps method and body (RFC 9110 section 15.4.9)."""

@@ -95,6 +95,8 @@ cdef class Exchange(Answering):
         self.total_at = 0
         self.plane.slab.block.tunnels += 1
         lines = self.version.response_line if self.cookie_line is None else self.version.response_line + self.cookie_line
+        if self.plane.via_on_responses:
+            lines += self.plane.via_1_1
         self.plane.room(response_room(head) + len(lines))
         length = write_response(self.plane.out, p, head, False)
         memcpy(self.plane.out + length, <const char*> <bytes> lines, len(lines))
@@ -200,12 +202,15 @@ cdef class Exchange(Answering):
 
     cdef int client_expired(self, int64_t now) except -1:
         if self.client.pending_end:
+            if self.client.reads(self.plane.write_least):
+                self.client.await_reading(now + self.plane.write_timeout)
+                return 0
             return self.cut(WRITE_TIMEOUT, now)
         if self._is_queued():
             self.endpoint.waiting.remove(self)
             self._count_unavailable(now)
             return self.answer_fault(TOTAL_TIMEOUT if self._is_over(now) else QUEUE_TIMEOUT)
-        if not self.request_done:
+        if not self.request_done and not self._is_fast_enough(now):
             self.closing = True
             return self.answer_fault(BODY_TIMEOUT)
         return 0

@@ -14,10 +14,11 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from proxy.wire.fields cimport connection_names
+from proxy.wire.hops cimport forwards_left
 from proxy.wire.http1 cimport (
     F_CONNECTION, F_CONTENT_LENGTH, F_COOKIE, F_EXPECT, F_FORWARDED, F_FORWARDED_FOR, F_FORWARDED_HOST, F_FORWARDED_OTHER,
-    F_FORWARDED_PROTO, F_HOP, F_HOST, F_OTHER, F_OWN, F_REQUEST_ID, F_TE, F_TRAILER, F_TRANSFER_ENCODING, F_TWIN, F_UPGRADE,
-    F_VERSION, Bytes, Field, Head, hex_value, same_text,
+    F_FORWARDED_PROTO, F_HOP, F_HOST, F_MAX_FORWARDS, F_OTHER, F_OWN, F_REQUEST_ID, F_TE, F_TRAILER, F_TRANSFER_ENCODING, F_TWIN, F_UPGRADE,
+    F_VERSION, M_OPTIONS, M_TRACE, Bytes, Field, Head, hex_value, same_text,
 )
 
 cdef enum:
@@ -88,7 +89,14 @@ cdef inline bint _passes(Bytes p, const Head* head, const Field* field, const Or
         return origin.trusted
     elif id == F_COOKIE:
         return not _has_own_cookie(p + field.value, field.value_len)
+    elif id == F_MAX_FORWARDS and _is_limited(head):
+        return False
     return not (head.named and connection_names(p, head, field))
+
+
+cdef inline bint _is_limited(const Head* head) noexcept nogil:
+    """Does Max-Forwards count for this request?"""
+    return head.method == M_OPTIONS or head.method == M_TRACE
 
 
 cdef bint _has_own_cookie(Bytes p, size_t n) noexcept nogil:
@@ -220,6 +228,10 @@ cdef size_t write_request(unsigned char* out, Bytes p, const Head* head, const O
             run = run_end = field.next
             out = _other_cookies(out, p + field.value, field.value_len)
     out = _put(out, p + run, run_end - run)
+    if _is_limited(head) and _has(head, F_MAX_FORWARDS):
+        out = _put(out, b"Max-Forwards: ", 14)
+        out += write_number(out, <unsigned long long> forwards_left(p, head) - 1)  # 0 was answered here
+        out = _put(out, b"\r\n", 2)
     out = _forwarding(out, p, head, origin, host, host_len)
     out = _put(out, b"X-Request-Id: ", 14)
     out = _put(out, request_id, id_len)
@@ -302,7 +314,7 @@ cdef size_t write_trailers(unsigned char* out, Bytes p, const Head* head) noexce
 cdef class HeadView(RequestView):
     """The request that was scanned last, for routes and keys. Valid only while its bytes are.
 
-    What a stranger says under our own names is not there.
+    What a stranger says under our own names is not there, and nothing that is dropped.
     """
 
     cdef bytes header(self, bytes name):
@@ -312,7 +324,7 @@ cdef class HeadView(RequestView):
         for i in range(self.head.count):
             field = &self.head.fields[i]
             if field.name_len == n and same_text(self.p + field.name, name, n):
-                if not self.trusted and (field.id == F_OWN or field.id == F_VERSION):
+                if field.id == F_TWIN or not self.trusted and (field.id == F_OWN or field.id == F_VERSION):
                     return None
                 return self.p[field.value:field.value + field.value_len]
         return None

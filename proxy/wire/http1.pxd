@@ -40,6 +40,8 @@ cdef extern from "proxy/wire/scan.h" nogil:
     int F_REFERER "SERINUS_REFERER"
     int F_CONTENT_TYPE "SERINUS_CONTENT_TYPE"
     int F_VERSION "SERINUS_VERSION"
+    int F_VIA "SERINUS_VIA"
+    int F_MAX_FORWARDS "SERINUS_MAX_FORWARDS"
     int M_OTHER "SERINUS_M_OTHER"
     int M_GET "SERINUS_GET"
     int M_HEAD "SERINUS_HEAD"

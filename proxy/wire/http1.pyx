@@ -166,8 +166,6 @@ cdef int scan_request(Bytes p, size_t n, const Limits* limits, Head* head) noexc
     if head.chunked and head.content_length >= 0:
         return BAD
     head.upgrade = head.upgrade and head.upgrade_at >= 0
-    if head.method == M_TRACE:
-        return NO_METHOD
     return COMPLETE
 
 

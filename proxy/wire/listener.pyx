@@ -55,7 +55,6 @@ cdef class Listener(Socket):
     cdef int _accept(self) except -1:
         """Take the connections that wait, at most ACCEPT_MOST; how many it were."""
         cdef sockaddr_storage peer
-        cdef Client client
         cdef char text[64]
         cdef int length
         cdef int fd
@@ -76,34 +75,52 @@ cdef class Listener(Socket):
                 self.deadline(monotonic() + ACCEPT_PAUSE_NS)
                 return i
             length = peer_text(&peer, text)
-            name = text[:length]
-            if not self._admit(fd, name):
-                continue
-            client = Client.__new__(Client) if self.context is None else secured(self.context)
-            client.peer = name
-            memcpy(client.origin.peer, text, length)
-            client.origin.peer_len = length
-            client.origin.local_len = local_text(fd, client.origin.local)
-            client.origin.trusted = self.plane.trusts(name)
-            client.origin.tls = self.context is not None
-            client.redirect = self.redirect
-            client.start(self.plane, fd)
+            self._take(fd, text[:length])
         return ACCEPT_MOST
+
+    cdef int _take(self, int fd, bytes peer) except -1:
+        """A connection has come from this address (empty: unknown)."""
+        if self._has_room(fd) and self._admit(fd, peer):
+            self._begin(fd, peer, None)
+        return 0
+
+    cdef int _begin(self, int fd, bytes peer, bytes local) except -1:
+        """Serve a client that was admitted. `local`: where it connected to, as others say; None: to this end of it."""
+        cdef Client client = Client.__new__(Client) if self.context is None else secured(self.context)
+        client.peer = peer
+        memcpy(client.origin.peer, <const char*> peer, len(peer))
+        client.origin.peer_len = <int> len(peer)
+        if local is None:
+            client.origin.local_len = local_text(fd, client.origin.local)
+        else:
+            memcpy(client.origin.local, <const char*> local, len(local))
+            client.origin.local_len = <int> len(local)
+        client.origin.trusted = self.plane.trusts(peer)
+        client.origin.tls = self.context is not None
+        client.redirect = self.redirect
+        return client.start(self.plane, fd)
 
     cdef int expired(self, int64_t now) except -1:
         """Accepting had failed: try again."""
         self.want(EPOLLIN)
         return 0
 
-    cdef int _admit(self, int fd, object peer) except -1:
-        """Count the connection if the limits allow it, else tell it why not and close it."""
+    cdef int _has_room(self, int fd) except -1:
+        """Is there room for one more connection? Else tell it and close it."""
         cdef Plane plane = self.plane
-        if plane.clients < plane.max_clients or make_room(plane, monotonic()):
-            count = plane.peers.get(peer, 0)
-            if not plane.max_per_peer or count < plane.max_per_peer:
-                plane.peers[peer] = count + 1  # also without a limit: one may be set while this connection lives
-                return 1
-        plane.slab.block.refused += 1
+        return 1 if plane.clients < plane.max_clients or make_room(plane, monotonic()) else self._turn_away(fd)
+
+    cdef int _admit(self, int fd, bytes peer) except -1:
+        """Count the connection for its client if the limit allows it, else tell it why not and close it."""
+        cdef Plane plane = self.plane
+        count = plane.peers.get(peer, 0)
+        if plane.max_per_peer and count >= plane.max_per_peer:
+            return self._turn_away(fd)
+        plane.peers[peer] = count + 1  # also without a limit: one may be set while this connection lives
+        return 1
+
+    cdef int _turn_away(self, int fd) except -1:
+        self.plane.slab.block.refused += 1
         try:
             if self.context is None:
                 os.write(fd, self.busy)

@@ -36,6 +36,8 @@ cdef class Plane:
     cdef int64_t keepalive_timeout
     cdef int64_t body_timeout
     cdef int64_t write_timeout
+    cdef uint64_t body_least         # bytes of a body that have to come in each body_timeout
+    cdef uint64_t write_least        # bytes that a client has to take in each write_timeout
     cdef int clients
     cdef readonly int max_clients
     cdef int64_t crowded_until       # ns; no client was idle when room was needed
@@ -43,6 +45,12 @@ cdef class Plane:
     cdef int max_per_peer
     cdef dict peers                  # connections by address, while there is a limit
     cdef list trusted
+    cdef list reserved               # names of fields that no client may send, in lower case; None: there are none
+    cdef list reserved_from_strangers    # and those that only trusted proxies may
+    cdef bytes via                   # our name in Via, in lower case; None: we are not in it
+    cdef bytes via_1_0               # its line for what came as HTTP/1.0
+    cdef bytes via_1_1
+    cdef bint via_on_responses
     cdef dict trust                  # answers by address
     cdef uint64_t random
     cdef uint64_t dropped

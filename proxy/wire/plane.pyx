@@ -89,11 +89,21 @@ cdef class Plane:
         self.keepalive_timeout = _ns(settings.keepalive_timeout)
         self.body_timeout = _ns(settings.body_timeout) or NEVER
         self.write_timeout = _ns(settings.write_timeout) or NEVER
+        # Kestrel asks 240 bytes a second of clients too, mod_reqtimeout 500. One byte at least is what the timeouts ask.
+        self.body_least = max(<uint64_t> 1, <uint64_t> (settings.client_rate * settings.body_timeout))
+        self.write_least = max(<uint64_t> 1, <uint64_t> (settings.client_rate * settings.write_timeout))
         # Each may need an endpoint's connection too: those must never be what finds no descriptor.
         self.max_clients = min(settings.connections, max(1, (self.poller.size - SPARE_DESCRIPTORS) // 2))
         self.max_per_peer = settings.connections_per_client
         self.trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
         self.trust = {}
+        self.reserved = [
+            name.lower().encode() for tls in settings.tls if tls is not None for _, name in tls.client_headers
+        ] or None
+        self.reserved_from_strangers = [*(self.reserved or ()), *(n.lower().encode() for n in settings.internal_headers)] or None
+        self.via = settings.via.lower().encode() or None
+        self.via_1_0, self.via_1_1 = (b"Via: 1.%d %b\r\n" % (minor, settings.via.encode()) for minor in range(2))
+        self.via_on_responses = bool(settings.via) and settings.via_on_responses
 
     cdef bint trusts(self, bytes peer) except -1:
         """Is this address one of the trusted proxies?"""

@@ -2,23 +2,13 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from proxy.wire.chunked cimport Chunked
-from proxy.wire.forward cimport Origin
+from proxy.wire.downstream cimport Downstream
 from proxy.wire.http1 cimport Bytes
 from proxy.wire.plane cimport Plane
-from proxy.wire.poller cimport Socket, iovec
+from proxy.wire.poller cimport iovec
 from proxy.wire.service cimport Service
 from proxy.wire.upstream cimport Endpoint, Taker, Upstream
 from proxy.wire.version cimport Version
-
-# The client's side, as an exchange sees it.
-cdef class Downstream(Socket):
-    cdef Origin origin
-    cdef bytes peer
-    cdef bytes redirect              # everything is sent to https, on the port that this says; None: it is served
-    cdef void pause(self) noexcept
-    cdef void resume(self) noexcept
-    cdef int exchange_ended(self, bint keep, bint linger) except -1
-    cdef int switched(self) except -1
 
 cdef enum Stage:
     WAITING          # no upstream connection yet
@@ -71,6 +61,9 @@ cdef class Request(Taker):
     cdef bint request_trailers       # of chunks: they pass
     cdef uint64_t request_left
     cdef uint64_t request_bytes
+    cdef int64_t body_until          # ns; when the client has paused for too long
+    cdef int64_t rate_until          # ns; when its rate is looked at; 0: it is not its turn
+    cdef uint64_t rate_from          # request_bytes when that time began
     # the response
     cdef int status
     cdef int reason
@@ -101,11 +94,14 @@ cdef class Request(Taker):
     cdef void _reset(self, Downstream client, int64_t now) noexcept
     cdef int _route(self, Bytes p) except -1
     cdef int _write_head(self, Bytes p) except -1
+    cdef int _add_line(self, bytes line) except -1
     cdef int _identify(self, Bytes p) noexcept
     cdef int _keep_for_log(self, Bytes p) except -1
     cdef int _reserve(self, size_t more) except -1
     cdef size_t _end_chunks(self, unsigned char* p, iovec* parts, int count) except? 0xffffffff
     cdef void _await_body(self) noexcept
+    cdef void _await_bytes(self, int64_t now) noexcept
+    cdef bint _is_fast_enough(self, int64_t now) noexcept
     cdef bint _is_queued(self) noexcept
     cdef int _append(self, iovec* parts, int count) except -1
     cdef int _use_version(self, Version version) except -1

@@ -7,7 +7,9 @@ Rules:
    as all of it fits what the service keeps for a retry.
 2. The body is framed anew: by its announced length, or in chunks of what one read brought.
 3. When the upstream does not take it, the client is not read; before there is an upstream, one read is kept.
-4. Of a head whose Connection names fields, no trailers pass: they may be among the named (RFC 9110 section 7.6.1), and the
+4. A body comes without long pauses, and at a least rate. The rate is looked at when a deadline passes, over the time in
+   which it was the client's turn without a break: what comes costs no more than the deadline of the pause did.
+5. Of a head whose Connection names fields, no trailers pass: they may be among the named (RFC 9110 section 7.6.1), and the
    names are gone by then. In the other direction the same holds.
 """
 
@@ -21,7 +23,8 @@ from proxy.wire.fields cimport scan_trailers
 from proxy.wire.forward cimport request_room, write_framing, write_hex, write_request, write_trailers
 from proxy.wire.http1 cimport COMPLETE, M_DELETE, M_GET, M_HEAD, M_OPTIONS, M_PUT, Bytes, Head, is_target
 from proxy.wire.plane cimport Plane
-from proxy.wire.poller cimport EPOLLIN, Socket, iovec, monotonic
+from proxy.wire.poller cimport EPOLLIN, iovec, monotonic
+from proxy.wire.reserved cimport drop_reserved
 from proxy.wire.upstream cimport Taker
 from proxy.wire.version cimport Version
 
@@ -33,24 +36,7 @@ cdef int BODY_TOO_LARGE = int(Reason.BODY_TOO_LARGE)
 cdef enum:
     BUFFER_KEPT = 16384     # of a spare exchange
     ID_MOST = 64
-
-
-cdef class Downstream(Socket):
-    """The client's side, as an exchange sees it."""
-
-    cdef void pause(self) noexcept:
-        self.want(self.interest & ~EPOLLIN)
-
-    cdef void resume(self) noexcept:
-        self.want(self.interest | EPOLLIN)
-
-    cdef int exchange_ended(self, bint keep, bint linger) except -1:
-        """The exchange is over. `keep`: the connection may go on; `linger`: the client may still be sending."""
-        return 0
-
-    cdef int switched(self) except -1:
-        """The exchange became a tunnel: what the client sent ahead goes into it."""
-        return 0
+    FRAMING_MOST = 64       # what write_framing writes
 
 
 cdef class Request(Taker):
@@ -91,6 +77,7 @@ cdef class Request(Taker):
         self.request_done = self.request_dropped = False
         self.request_framing = NO_BODY
         self.request_left = self.request_bytes = 0
+        self.rate_until = 0
         self.status = self.reason = self.retries = self.choice = self.interims = 0
         self.counted = self.drains = False
         self.closing = self.plane.draining or self.plane.keepalive_timeout == 0
@@ -109,6 +96,9 @@ cdef class Request(Taker):
         cdef size_t used = head.end
         self._reset(client, now)
         self._identify(p)
+        reserved = self.plane.reserved if client.origin.trusted else self.plane.reserved_from_strangers
+        if reserved is not None:
+            drop_reserved(p, head, reserved)
         if self.plane.log is not None:
             self._keep_for_log(p)
         if head.chunked:
@@ -125,11 +115,12 @@ cdef class Request(Taker):
             return used
         self._write_head(p)
         if not self.request_done:
-            self._await_body()
-        if not self.request_done and n > used:
-            used += self.feed(<unsigned char*> p + used, n - used)
-            if self.stage == ENDED:
-                return used
+            if n > used:
+                used += self.feed(<unsigned char*> p + used, n - used)
+                if self.stage == ENDED:
+                    return used
+            else:
+                self._await_body()
         self._attempt()
         return used
 
@@ -186,7 +177,17 @@ cdef class Request(Taker):
         self.version_len = len(version.request_line)
         memcpy(self.buffer + self.version_at, <const char*> version.request_line, self.version_len)
         self.buffer_end = self.version_at + self.version_len
+        if self.client.identity is not None:
+            self._add_line(self.client.identity)
+        if self.plane.via is not None:
+            self._add_line(self.plane.via_1_1 if head.minor else self.plane.via_1_0)
         self.buffer_end += write_framing(self.buffer + self.buffer_end, head)
+        return 0
+
+    cdef int _add_line(self, bytes line) except -1:
+        self._reserve(len(line) + FRAMING_MOST)
+        memcpy(self.buffer + self.buffer_end, <const char*> line, len(line))
+        self.buffer_end += len(line)
         return 0
 
     cdef int _use_version(self, Version version) except -1:
@@ -270,6 +271,9 @@ cdef class Request(Taker):
         self.plane.room(section + 8)
         memcpy(self.plane.out, b"0\r\n", 3)
         n = 3
+        reserved = self.plane.reserved if self.client.origin.trusted else self.plane.reserved_from_strangers
+        if reserved is not None:
+            drop_reserved(p, &self.plane.answer, reserved)
         if self.request_trailers:
             n += write_trailers(self.plane.out + 3, p, &self.plane.answer)
         memcpy(self.plane.out + n, b"\r\n", 2)
@@ -283,11 +287,31 @@ cdef class Request(Taker):
     cdef void _await_body(self) noexcept:
         """Until when the client must send more of the body: it may be somebody else's turn."""
         if self.client.pending_end or self._is_queued():
+            self.rate_until = 0
             return  # what it must do first has its own deadline
         if self.request_done or not self.client.interest & EPOLLIN or self.expects and self.request_bytes == 0:
+            self.rate_until = 0
             self.client.deadline(0)
         else:
-            self.client.deadline(monotonic() + self.plane.body_timeout)
+            self._await_bytes(monotonic())
+
+    cdef void _await_bytes(self, int64_t now) noexcept:
+        self.body_until = now + self.plane.body_timeout
+        if self.rate_until == 0:
+            self.rate_until = self.body_until
+            self.rate_from = self.request_bytes
+        self.client.deadline(min(self.body_until, self.rate_until))
+
+    cdef bint _is_fast_enough(self, int64_t now) noexcept:
+        """The client's deadline has passed: may the body go on? If so, its next time has begun."""
+        if self.body_until <= self.rate_until or self.rate_until == 0 \
+                or self.request_bytes - self.rate_from < self.plane.body_least:
+            return False
+        self.body_until += now - self.rate_until  # the poller puts deadlines off
+        self.rate_until = now + self.plane.body_timeout
+        self.rate_from = self.request_bytes
+        self.client.deadline(min(self.body_until, self.rate_until))
+        return True
 
     cdef bint _is_queued(self) noexcept:
         return self.stage == WAITING and self.endpoint is not None and not self.attempting

@@ -81,7 +81,8 @@ enum serinus_field {
     SERINUS_OTHER, SERINUS_HOST, SERINUS_CONNECTION, SERINUS_CONTENT_LENGTH, SERINUS_TRANSFER_ENCODING, SERINUS_TE,
     SERINUS_TRAILER, SERINUS_UPGRADE, SERINUS_EXPECT, SERINUS_HOP, SERINUS_FORWARDED_FOR, SERINUS_FORWARDED_PROTO,
     SERINUS_FORWARDED_HOST, SERINUS_FORWARDED_OTHER, SERINUS_FORWARDED, SERINUS_REQUEST_ID, SERINUS_OWN, SERINUS_COOKIE,
-    SERINUS_USER_AGENT, SERINUS_ACCEPT, SERINUS_TRACEPARENT, SERINUS_TWIN, SERINUS_REFERER, SERINUS_CONTENT_TYPE, SERINUS_VERSION
+    SERINUS_USER_AGENT, SERINUS_ACCEPT, SERINUS_TRACEPARENT, SERINUS_TWIN, SERINUS_REFERER, SERINUS_CONTENT_TYPE, SERINUS_VERSION,
+    SERINUS_VIA, SERINUS_MAX_FORWARDS
 };
 
 #define SERINUS_IS(lower, id) if (serinus_same(s, lower, sizeof(lower) - 1)) return id
@@ -90,6 +91,7 @@ enum serinus_field {
 static inline int serinus_known_field(serinus_bytes s, size_t n) {
     switch (n) {
     case 2: SERINUS_IS("te", SERINUS_TE); break;
+    case 3: SERINUS_IS("via", SERINUS_VIA); break;
     case 4: SERINUS_IS("host", SERINUS_HOST); break;
     case 6: SERINUS_IS("cookie", SERINUS_COOKIE); SERINUS_IS("accept", SERINUS_ACCEPT); SERINUS_IS("expect", SERINUS_EXPECT); break;
     case 7: SERINUS_IS("upgrade", SERINUS_UPGRADE); SERINUS_IS("trailer", SERINUS_TRAILER); SERINUS_IS("referer", SERINUS_REFERER); break;
@@ -97,7 +99,8 @@ static inline int serinus_known_field(serinus_bytes s, size_t n) {
     case 10: SERINUS_IS("connection", SERINUS_CONNECTION); SERINUS_IS("user-agent", SERINUS_USER_AGENT);
              SERINUS_IS("keep-alive", SERINUS_HOP); break;
     case 11: SERINUS_IS("traceparent", SERINUS_TRACEPARENT); break;
-    case 12: SERINUS_IS("x-request-id", SERINUS_REQUEST_ID); SERINUS_IS("content-type", SERINUS_CONTENT_TYPE); break;
+    case 12: SERINUS_IS("x-request-id", SERINUS_REQUEST_ID); SERINUS_IS("content-type", SERINUS_CONTENT_TYPE);
+             SERINUS_IS("max-forwards", SERINUS_MAX_FORWARDS); break;
     case 14: SERINUS_IS("content-length", SERINUS_CONTENT_LENGTH); SERINUS_IS("http2-settings", SERINUS_HOP); break;
     case 15: SERINUS_IS("x-forwarded-for", SERINUS_FORWARDED_FOR); break;
     case 16: SERINUS_IS("x-forwarded-host", SERINUS_FORWARDED_HOST); SERINUS_IS("x-forwarded-port", SERINUS_FORWARDED_OTHER);

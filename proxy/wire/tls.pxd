@@ -1,4 +1,4 @@
-from proxy.wire.poller cimport iovec
+from proxy.wire.poller cimport Socket, iovec
 
 cdef class Session:
     cdef object connection           # ssl.SSLObject
@@ -17,3 +17,7 @@ cdef class Session:
     cdef bytes farewell(self)
     cdef bint has_unread(self) except -1
     cdef _flush_record(self, size_t n)
+
+cdef int send_sealed(Socket socket, Session session, iovec* parts, int count) except -2
+cdef int transmit(Socket socket, bytes sealed) except -2
+cdef int say_farewell(Socket socket, Session session) except -2

@@ -21,7 +21,7 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stddef cimport size_t
 from libc.string cimport memcpy
 
-from proxy.wire.poller cimport READ_SIZE, iovec
+from proxy.wire.poller cimport READ_SIZE, Socket, iovec
 
 cdef extern from "sys/socket.h" nogil:
     ssize_t recv(int fd, void* into, size_t size, int flags)
@@ -147,3 +147,28 @@ cdef class Session:
     cdef bint has_unread(self) except -1:
         """Whether ciphertext came that was not decrypted yet."""
         return self.incoming.pending != 0
+
+
+# What both ends of the proxy do with it. `Socket.send` is called by name: that of the socket itself comes back here.
+
+cdef int send_sealed(Socket socket, Session session, iovec* parts, int count) except -2:
+    """`Socket.send` of these bytes as ciphertext."""
+    try:
+        return transmit(socket, session.seal(parts, count))
+    except _SSLError:
+        return -1
+
+
+cdef int transmit(Socket socket, bytes sealed) except -2:
+    """`Socket.send` of ciphertext, if there is any."""
+    cdef iovec part
+    if not sealed:
+        return 0
+    part.iov_base = <char*> sealed
+    part.iov_len = len(sealed)
+    return Socket.send(socket, &part, 1)
+
+
+cdef int say_farewell(Socket socket, Session session) except -2:
+    """Say that nothing more comes, while it can be said."""
+    return transmit(socket, session.farewell()) if socket.fd >= 0 else 0

@@ -11,12 +11,11 @@ from libc.stdint cimport uint32_t
 from proxy.wire.client cimport Client
 from proxy.wire.poller cimport EPOLLIN, EPOLLOUT, Socket, iovec, monotonic
 from proxy.wire.request cimport part_of
-from proxy.wire.tls cimport Session
-
-import ssl
+from proxy.wire.tls cimport Session, say_farewell, send_sealed, transmit
 
 from proxy.core.faults import render
 from proxy.core.outcome import Reason
+from proxy.wire.identity import identity_lines
 
 cdef enum:
     LINGER_BYTES = 65536
@@ -56,16 +55,26 @@ cdef class TlsClient(Client):
             if self.session.error.reason == "HTTP_REQUEST":
                 self.session.unsent()  # an alert is of no use to who speaks no TLS
                 return self._say_plainly(PLAIN_HTTP)
-            self._transmit(self.session.unsent())
+            transmit(self, self.session.unsent())
             self.close()
             return 0
-        if self._transmit(self.session.unsent()) < 0:
+        if transmit(self, self.session.unsent()) < 0:
             return self._give_up()
         if answer > 0:
             self.plane.slab.block.tls_handshakes += 1
             self.deadline(monotonic() + self.plane.head_timeout)
+            self._learn()
             if self.session.has_unread():
                 self._read()
+        return 0
+
+    cdef int _learn(self) except -1:
+        """What every request of this connection is told or held against."""
+        context = self.session.connection.context
+        if context.by_name:
+            self.certificate = context
+        if context.client_headers:
+            self.identity = identity_lines(self.session.connection, context.client_headers) or None
         return 0
 
     cdef int _give_up(self) except -1:
@@ -91,31 +100,20 @@ cdef class TlsClient(Client):
         if self.session.shaking:  # it lingers after an answer without TLS
             return Socket.read(self, into, size)
         n = self.session.read(self.fd, into, size)
-        if self._transmit(self.session.unsent()) < 0:
+        if transmit(self, self.session.unsent()) < 0:
             return -1
         return n
 
     cdef int send(self, iovec* parts, int count) except -2:
-        try:
-            return self._transmit(self.session.seal(parts, count))
-        except ssl.SSLError:
-            return -1
-
-    cdef int _transmit(self, bytes sealed) except -2:
-        cdef iovec part
-        if not sealed:
-            return 0
-        part = part_of(<const char*> sealed, len(sealed))
-        return Socket.send(self, &part, 1)
+        return send_sealed(self, self.session, parts, count)
 
     cdef void end_sending(self) noexcept:
-        if self.fd >= 0:
-            self._transmit(self.session.farewell())
-            Socket.end_sending(self)
+        say_farewell(self, self.session)
+        Socket.end_sending(self)
 
     cdef void close(self) noexcept:
         if self.fd >= 0 and not self.cut_off and self.pending_end == 0:
-            self._transmit(self.session.farewell())
+            say_farewell(self, self.session)
         Client.close(self)
 
     cdef void reset(self) noexcept:

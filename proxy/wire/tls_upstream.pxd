@@ -11,4 +11,3 @@ cdef class TlsUpstream(Upstream):
     cdef int _shake(self, uint32_t events) except -1
     cdef int _step(self) except -1
     cdef int _fail(self, int error) except -1
-    cdef int _transmit(self, bytes sealed) except -2

@@ -13,8 +13,7 @@ import ssl
 from libc.stdint cimport uint32_t
 
 from proxy.wire.poller cimport EPOLLIN, EPOLLOUT, READ_SIZE, Socket, iovec, socket_error
-from proxy.wire.request cimport part_of
-from proxy.wire.tls cimport Session
+from proxy.wire.tls cimport Session, say_farewell, send_sealed, transmit
 from proxy.wire.upstream cimport BAD_CERTIFICATE, BUSY, CONNECTING, IDLE, NO_TLS, Endpoint, Upstream
 
 
@@ -62,7 +61,7 @@ cdef class TlsUpstream(Upstream):
 
     cdef int _step(self) except -1:
         cdef int answer = self.session.shake()
-        if self._transmit(self.session.unsent()) < 0:
+        if transmit(self, self.session.unsent()) < 0:
             answer = -1
         if answer < 0:
             return self._fail(BAD_CERTIFICATE if isinstance(self.session.error, ssl.SSLCertVerificationError) else NO_TLS)
@@ -82,30 +81,19 @@ cdef class TlsUpstream(Upstream):
 
     cdef ssize_t read(self, unsigned char* into, size_t size) noexcept:
         cdef ssize_t n = self.session.read(self.fd, into, size)
-        if self._transmit(self.session.unsent()) < 0 or n == 0 and not self.session.ended:
+        if transmit(self, self.session.unsent()) < 0 or n == 0 and not self.session.ended:
             return -1
         return n
 
     cdef int send(self, iovec* parts, int count) except -2:
-        try:
-            return self._transmit(self.session.seal(parts, count))
-        except ssl.SSLError:
-            return -1
-
-    cdef int _transmit(self, bytes sealed) except -2:
-        cdef iovec part
-        if not sealed:
-            return 0
-        part = part_of(<const char*> sealed, len(sealed))
-        return Socket.send(self, &part, 1)
+        return send_sealed(self, self.session, parts, count)
 
     cdef void end_sending(self) noexcept:
-        if self.fd >= 0:
-            self._transmit(self.session.farewell())
-            Socket.end_sending(self)
+        say_farewell(self, self.session)
+        Socket.end_sending(self)
 
     cdef void close(self) noexcept:
         # Anywhere else an answer is cut off, and the endpoint may know.
         if self.fd >= 0 and (self.state == IDLE or self.session.ended):
-            self._transmit(self.session.farewell())
+            say_farewell(self, self.session)
         Upstream.close(self)

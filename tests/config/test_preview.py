@@ -81,3 +81,9 @@ def test_a_route_of_the_file_with_the_same_match_wins():
         {"match": {"headers": HEADER}, "service": "web"},
         {"service": "api"},
     ]
+
+
+@pytest.mark.parametrize("preview", ["{headers: {X-Preview: green}}", "{host: preview.test}"])
+def test_what_a_route_refuses_its_preview_refuses_too(preview: str):
+    routes = "routes: [{service: api, refuse_encoded_slashes: true}, {match: {path: /web}, service: web}]"
+    assert [route.refuse_encoded_slashes for route in loaded(preview, routes).routes] == [True, True, False]

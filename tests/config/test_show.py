@@ -15,10 +15,10 @@ def test_every_default_is_shown_in_the_words_of_a_file():
     shown = plain(config_of(HEAD + SHOP))
     assert list(shown) == [
         *("listen", "services", "routes", "rollouts", "admin", "controller", "workers", "state_dir", "access_log"),
-        *("limits", "timeouts", "trusted_proxies", "drain_timeout", "metrics"),
+        *("limits", "timeouts", "trusted_proxies", "internal_headers", "via", "drain_timeout", "metrics"),
     ]
-    assert shown["listen"] == [{"address": "127.0.0.1:8080"}]
-    assert shown["routes"] == [{"match": {}, "service": "shop"}]
+    assert shown["listen"] == [{"address": "127.0.0.1:8080", "proxy_protocol": False}]
+    assert shown["routes"] == [{"match": {}, "service": "shop", "refuse_encoded_slashes": False}]
     assert shown["state_dir"] == "/srv/state"
     assert shown["limits"]["head"] == "32KiB"
     assert shown["services"]["shop"] == {

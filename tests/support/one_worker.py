@@ -44,6 +44,7 @@ class OneWorker:
         also: Sequence[socket.socket] = (),
         errors: IO[str] | None = None,
         redirect: str | None = None,
+        introduced: bool = False,
     ) -> None:
         counters = create(1, 64, 256)
         self.slab = Slab(counters, 0)
@@ -57,11 +58,9 @@ class OneWorker:
         self._seq = 0
         fds = tuple(sock.fileno() for sock in (listening, *also))
         tls = [*settings.tls, *(None for _ in fds)]
+        how = {"redirect": redirect, "introduced": introduced}
         listeners = json.dumps(
-            [
-                {"fd": fd, "name": "test", "tls": i if tls[i] is not None else None, "redirect": redirect}
-                for i, fd in enumerate(fds)
-            ]
+            [{"fd": fd, "name": "test", "tls": i if tls[i] is not None else None, **how} for i, fd in enumerate(fds)]
         )
         self.program = subprocess.Popen(
             [
@@ -115,12 +114,13 @@ def one_worker(
     also: Sequence[socket.socket] = (),
     errors: IO[str] | None = None,
     redirect: str | None = None,
+    introduced: bool = False,
     **settings: Any,
 ) -> Iterator[OneWorker]:
     """A worker that serves these services; without routes everything goes to the first."""
     chosen = replace(Settings(drain_timeout=0.2), **settings)
     snapshot = Snapshot(1, services, tuple(routes) or (Route(services[0].name),))
-    worker = OneWorker(chosen, snapshot, also, errors, redirect)
+    worker = OneWorker(chosen, snapshot, also, errors, redirect, introduced)
     try:
         yield worker
     finally:

@@ -1,0 +1,3 @@
+from proxy.wire.listener import Listener
+
+class IntroducedListener(Listener): ...
