@@ -33,11 +33,18 @@ def load(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             text = file.read(MAX_BYTES + 1)
     except OSError as exc:
         raise ConfigError(str(path), [Problem("", f"cannot read the file: {exc.strerror or exc}")]) from exc
     return loads(text, file=str(path), folder=path.parent, environ=environ)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to is empty, where a plain open would wait for ever."""
+    fd = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(fd, True)
+    return fd
 
 
 def loads(

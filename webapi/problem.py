@@ -110,6 +110,8 @@ def problems_answered(translate: Callable[[Exception], Denied | None], whose: st
             return as_response(_of_aiohttp(request, exc, max_body))
         except Exception as exc:
             denied_here = translate(exc)
+            if denied_here is None and isinstance(exc, ConnectionResetError):
+                denied_here = Denied(400, "The connection ended before the request was whole")  # nobody hears it
             if denied_here is None:
                 log.exception("%s %s failed", request.method, escaped(request.path_qs))
                 denied_here = Denied(500, f"Something went wrong in {whose}; its log says what")

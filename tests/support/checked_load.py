@@ -79,7 +79,8 @@ class _Client:
         chance, wishes = self._chance, self._wishes
         identity, toxic = a_name(), chance.choice(wishes.toxics)
         body = chance.randbytes(chance.choice((0, 10, 3000, 200_000))) if chance.random() < wishes.posts else None
-        is_rude, size = chance.random() < wishes.rude, chance.choice((0, 500, 70_000))
+        # Byte by byte, a long answer would take minutes.
+        is_rude, size = chance.random() < wishes.rude, 0 if toxic == "drip" else chance.choice((0, 500, 70_000))
         text, begin = request(identity, toxic, body=body, size=size), time.monotonic_ns()
         status, broke, wrong = 0, "", ""
         if chance.random() < wishes.fresh:

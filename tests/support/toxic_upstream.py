@@ -70,7 +70,8 @@ class _Upstream:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections.add(writer)
         try:
-            with suppress(OSError, asyncio.IncompleteReadError, ValueError):
+            # RuntimeError: uvloop's word for writing to a connection that is over.
+            with suppress(OSError, asyncio.IncompleteReadError, ValueError, RuntimeError):
                 while not writer.is_closing():
                     asked = _read_head(await reader.readuntil(_END))
                     self.executed[asked.identity] += 1

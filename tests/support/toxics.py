@@ -213,7 +213,7 @@ async def _never_read(to: Exchange) -> None:
 
 async def _early_refusal(to: Exchange) -> None:
     """413 without having read the body, then the end."""
-    await to.send(_whole(b"too large", b"413 Content Too Large"))
+    await to.send(_whole(b"too large", b"413 Content Too Large\r\nConnection: close"))
     to.close()
 
 
