@@ -82,6 +82,7 @@ cdef class Asking(Ending):
         if head.method == M_OPTIONS or head.method == M_TRACE:
             left = forwards_left(p, head)
             if left == NO_NUMBER:
+                self.closing = True
                 return self.answer_fault(BAD_REQUEST)
             if head.method == M_OPTIONS and (left == 0 or head.target_len == 0 or p[head.target] == 42):
                 return self._answer_options()

@@ -23,6 +23,7 @@ cdef class Client(Downstream):
     cdef bint is_idle(self) noexcept
     cdef int start(self, Plane plane, int fd) except -1
     cdef int _read(self) except -1
+    cdef bint _sends_body(self) noexcept
     cdef int _take(self, unsigned char* p, size_t n) except -1
     cdef size_t _head(self, unsigned char* p, size_t n) except? 0xffffffff
     cdef int _hold(self, const unsigned char* rest, size_t n) except -1

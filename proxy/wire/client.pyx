@@ -4,7 +4,8 @@ Owns reading requests in order, persistence, half-close, and closing so that an 
 a request goes.
 
 Rules:
-1. One exchange at a time; what comes ahead of its turn is kept, and then nothing more is read: at most one read's worth.
+1. One exchange at a time; what comes ahead of its turn is kept, and then nothing more is read: at most one read's worth,
+   which is small where requests are read and not bodies.
 2. A head has `head_timeout` as a whole, from its first byte; a connection that never sends one is closed without a word.
    The rest of a body that nobody wants has `body_timeout` as a whole.
 3. After an answer of ours that ends the connection, the rest is read and dropped for a while: a close on unread bytes is a
@@ -29,6 +30,7 @@ cdef int INTERNAL = int(Reason.INTERNAL)
 
 cdef enum:
     SPARE_MOST = 1024       # exchanges kept for use
+    AHEAD_MOST = 65536      # bytes of requests that one read takes: 16 heads of 4 KiB
     LINGER_NS = 2000000000
     LINGER_BYTES = 1048576
 
@@ -111,7 +113,7 @@ cdef class Client(Downstream):
     cdef int _read(self) except -1:
         cdef unsigned char* scratch = self.poller.scratch
         cdef size_t held = self.held_size
-        cdef ssize_t n = self.read(scratch + held, READ_SIZE)
+        cdef ssize_t n = self.read(scratch + held, READ_SIZE if self._sends_body() else AHEAD_MOST)
         if n == -2:
             return 0
         if self.lingering and n > 0:
@@ -138,6 +140,12 @@ cdef class Client(Downstream):
                 return self._hold(scratch, held + n)
             self.held_size = 0
         return self._take(scratch, held + n)
+
+    cdef bint _sends_body(self) noexcept:
+        """Does what comes belong to a body or a tunnel, as far as is known?"""
+        if self.exchange is None:
+            return self.discard != 0 or self.lingering
+        return not self.exchange.request_done or self.exchange.stage == TUNNEL
 
     cdef int _take(self, unsigned char* p, size_t n) except -1:
         """Use n bytes at p: of a body, of a tunnel, of one request after the other."""

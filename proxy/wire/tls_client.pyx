@@ -9,7 +9,7 @@ The handshake has the `head_timeout` as a whole; the first request has it anew.
 from libc.stdint cimport uint32_t
 
 from proxy.wire.client cimport Client
-from proxy.wire.poller cimport EPOLLIN, EPOLLOUT, Socket, iovec, monotonic
+from proxy.wire.poller cimport EPOLLIN, EPOLLOUT, READ_SIZE, Socket, iovec, monotonic
 from proxy.wire.request cimport part_of
 from proxy.wire.tls cimport Session, say_farewell, send_sealed, transmit
 
@@ -99,7 +99,7 @@ cdef class TlsClient(Client):
         cdef ssize_t n
         if self.session.shaking:  # it lingers after an answer without TLS
             return Socket.read(self, into, size)
-        n = self.session.read(self.fd, into, size)
+        n = self.session.read(self.fd, into, READ_SIZE)  # what was decrypted is not left inside; there is room for it
         if transmit(self, self.session.unsent()) < 0:
             return -1
         return n

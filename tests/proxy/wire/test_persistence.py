@@ -79,6 +79,18 @@ def test_a_hundred_requests_in_one_write_are_answered_in_order(stage: Stage) -> 
     assert stage.counts() == Counts({200: 100}, {}, {"ok": 100})
 
 
+def test_more_requests_than_one_read_takes_are_answered_in_order(stage: Stage) -> None:
+    count = 2000  # 128 KiB, where one read of requests takes 64
+    client = stage.client().send(b"".join(request(b"/%020d" % i) for i in range(count)))
+    side = stage.upstream.accept()
+    for i in range(count):
+        assert side.head().line == b"GET /%020d HTTP/1.1" % i
+        side.send(OK)
+
+    assert [client.message().status for _ in range(count)] == [200] * count
+    assert stage.counts() == Counts({200: count}, {}, {"ok": count})
+
+
 def test_requests_ahead_of_their_turn_are_answered_in_order_whatever_they_are(stage: Stage) -> None:
     asterisk = b"OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n"
     chunked = request(b"/4", b"Transfer-Encoding: chunked", method=b"PUT") + b"2\r\nok\r\n0\r\n\r\n"
