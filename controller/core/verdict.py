@@ -46,13 +46,15 @@ def percent(rate: float) -> str:
 
 
 def points(rate: float) -> str:
-    """A difference of rates in percentage points, with two significant digits."""
-    return f"{100 * rate:.2g} points"
+    """A difference of rates in percentage points, with two significant digits; what is above 100 is as good as 100."""
+    return f"{100 * rate:.2g} points" if rate < 0.995 else "100 points"
 
 
 def seconds(duration: float) -> str:
     """A latency in the unit that suits it, with three significant digits."""
-    return f"{duration:.3g} s" if duration >= 1 else f"{1000 * duration:.3g} ms"
+    if duration < 0.9995:
+        return f"{1000 * duration:.3g} ms"
+    return f"{duration:.3g} s" if duration < 999.5 else f"{duration:.0f} s"
 
 
 def times(factor: float) -> str:
