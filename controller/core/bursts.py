@@ -61,6 +61,11 @@ class Guard:
         return min(log_e, cap) - math.log1p(spoiled * math.expm1(cap))
 
 
+def bound(alpha: float, bad_seconds: int, weight: float = 1.0) -> Bound:
+    """The bound that so many bad seconds ask for, as with `Guard`; 0: none."""
+    return Guard(alpha, bad_seconds, weight) if bad_seconds else unguarded
+
+
 def dispersion(buckets: Sequence[Bucket]) -> float:
     """How much more the errors come together than independent ones do, from successive differences; 1 is not at all."""
     used = [bucket for bucket in buckets if bucket.requests]

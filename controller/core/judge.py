@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from controller.core.baseline import Baseline
 from controller.core.buckets import Bucket, bin_of
-from controller.core.bursts import BAD_SECONDS_OF_A_FLAKY_VERSION, Guard, bad_seconds_for, dispersion
+from controller.core.bursts import BAD_SECONDS_OF_A_FLAKY_VERSION, Guard, bad_seconds_for, bound, dispersion
 from controller.core.comparisons import COLD_ERRORS, ClientErrorComparison, ErrorComparison, LatencyComparison, Moment
 from controller.core.exposure import Exposure
 from controller.core.gathering import Gathering
@@ -54,11 +54,11 @@ class Judge(Stateful):
         """Begin, with the seconds of the old version from before the rollout, in order."""
         before = list(before)
         self._spread = dispersion([_settled(bucket, terms) for _, bucket in before])
-        bad_seconds = terms.bad_seconds or bad_seconds_for(self._spread)
+        bad_seconds = bad_seconds_for(self._spread) if terms.bad_seconds is None else terms.bad_seconds
         #: With the number of bad seconds decided.
         self.terms = replace(terms, bad_seconds=bad_seconds)
         self._needed = 1 / terms.alpha
-        guard, cold_guard = (Guard(terms.alpha, bad_seconds, weight) for weight in (1.0, COLD_ERRORS))
+        guard, cold_guard = (bound(terms.alpha, bad_seconds, weight) for weight in (1.0, COLD_ERRORS))
         self._errors = ErrorComparison(terms.errors, guard, cold_guard) if terms.errors else None
         self._latency = LatencyComparison(terms.latency, bin_of(terms.patience), guard) if terms.latency else None
         often = Guard(terms.alpha, BAD_SECONDS_OF_A_FLAKY_VERSION)  # one odd client comes with many requests

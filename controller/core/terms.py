@@ -58,7 +58,8 @@ class Terms:
     alpha: float = 0.01
     """The chance of ever rolling back a good version."""
     bad_seconds: int | None = None
-    """How many separate bad seconds it takes to condemn a version. None: by how the old version's errors come."""
+    """How many separate bad seconds it takes to condemn a version. None: by how the old version's errors come. 0: no
+    bound on what one second says, for simulations without bad seconds."""
     warm_up: int = WARM_UP
     """For how long new instances are forgiven what is no gross failure."""
 

@@ -12,7 +12,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from rich.console import Console
 
 from controller.core.terms import Terms
 from loadtests.decisions.efficiency import Efficiency, Race, error_races, latency_races, measure
-from loadtests.decisions.results import summed, targets
+from loadtests.decisions.results import BARE, OURS, WARM, summed, targets
 from loadtests.decisions.rollouts import SAME_STEPS, Outcome, Rule
 from loadtests.decisions.rules.argo import Argo
 from loadtests.decisions.rules.flagger import Flagger
@@ -32,20 +32,35 @@ from loadtests.decisions.rules.serinus import Serinus
 from loadtests.decisions.show import Progress, show_efficiency, show_rollouts, show_targets, write_plots
 from loadtests.decisions.worlds import Case, bad_cases, good_cases
 
-_OURS: Final = "Serinus"
 _BATCH: Final = 20  # runs that a process does at once
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How many runs: of Serinus in good and in bad worlds, of what it is compared with, and on one weight."""
+    """How many runs: of Serinus in good and in bad worlds, of what it is compared with, and on one weight.
+
+    In bad worlds, Serinus is run as often without its warm-up, and bare.
+    """
 
     good: int
     bad: int
     others: int
     races: int
 
+    def of(self, rule: Rule, case: Case) -> int:
+        """Of one rule in one world."""
+        if rule.name == OURS and case.is_good:
+            return self.good
+        return self.bad if rule.name in (OURS, WARM, BARE) and not case.is_good else self.others
 
+
+#: Each can be set alone.
+COUNTS: Final = {
+    "good": "rollouts of each good version by Serinus",
+    "bad": "rollouts of each bad version by Serinus",
+    "others": "rollouts of each version by what it is compared with",
+    "races": "decisions on each one weight",
+}
 SHORT: Final = Amount(good=40, bad=20, others=10, races=100)
 LONG: Final = Amount(good=2000, bad=400, others=200, races=1000)
 
@@ -54,8 +69,9 @@ def rules(*, same_steps: bool) -> list[Rule]:
     """All rules, on the steps of their documentation or on ours."""
     steps: dict[str, Any] = {"steps": SAME_STEPS} if same_steps else {}
     return [
-        Serinus(_OURS),
-        Serinus("Serinus, no warm-up", terms=Terms(warm_up=0)),
+        Serinus(OURS),
+        Serinus(WARM, terms=Terms(warm_up=0)),
+        Serinus(BARE, terms=Terms(latency=None, warm_up=0, bad_seconds=0)),
         Flagger("Flagger (5)", 5, **steps),
         Flagger("Flagger (1)", 1, **steps),
         Argo("Argo docs", 300, 0.95, 3, **steps),
@@ -77,7 +93,8 @@ class _Work:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; gives the exit code."""
     options = _parser().parse_args(arguments)
-    amount = SHORT if options.short else LONG
+    named = {name: getattr(options, name) for name in COUNTS if getattr(options, name) is not None}
+    amount = replace(SHORT if options.short else LONG, **named)
     cases, contenders = [*good_cases(), *bad_cases()], rules(same_steps=options.same_steps)
     outcomes: dict[tuple[str, str], list[Outcome]] = {}
     measured: dict[str, Efficiency] = {}
@@ -109,10 +126,18 @@ def _parser() -> argparse.ArgumentParser:
         description="How often and how fast rules roll back good and bad versions, on the same simulated traffic.",
     )
     parser.add_argument("--short", action="store_true", help="fewer runs: about two minutes on two cores")
+    for name, what in COUNTS.items():
+        parser.add_argument(f"--{name}", type=_count, metavar="RUNS", help=what)
     parser.add_argument("--same-steps", action="store_true", help="all rules on our weights, not on their own")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="default: one per core")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw a plot (.png, .svg, .pdf)")
     return parser
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least one run")
+    return count
 
 
 def _races(amount: Amount, measured: dict[str, Efficiency]) -> Iterator[_Work]:
@@ -132,14 +157,19 @@ def _rollouts(
 ) -> Iterator[_Work]:
     for place, case in enumerate(cases):
         for rule in contenders:
-            if case.is_good and isinstance(rule, Oracle):
-                continue  # it tests against what is bad about a version
-            ours = amount.good if case.is_good else amount.bad
-            runs = ours if rule.name == _OURS else amount.others
+            if not _is_run(rule, case):
+                continue
+            runs = amount.of(rule, case)
             kept = outcomes.setdefault((case.name, rule.name), [])
             for begin in range(0, runs, _BATCH):
                 batch = range(begin, min(begin + _BATCH, runs))
                 yield _Work(f"{rule.name}: {case.name}", partial(_run, place, rule, batch), kept.extend)
+
+
+def _is_run(rule: Rule, case: Case) -> bool:
+    if isinstance(rule, Oracle):
+        return not case.is_good  # it tests against what is bad about a version
+    return rule.name != BARE or (not case.is_good and case.metric == "errors")
 
 
 def _run(place: int, rule: Rule, batch: range) -> list[Outcome]:

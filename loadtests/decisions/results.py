@@ -15,6 +15,12 @@ from loadtests.decisions.efficiency import Efficiency
 from loadtests.decisions.rollouts import Outcome
 from loadtests.decisions.worlds import Case
 
+#: The rule as it ships, the same without warm-up, and errors alone without warm-up and without the guard against bad
+#: seconds, which is what the design measured.
+OURS: Final = "Serinus"
+WARM: Final = "Serinus, no warm-up"
+BARE: Final = "Serinus, bare"
+
 _MISSED: Final = 0.05  # of all bounds are too low
 _TWO_SIDED: Final = 1.96  # standard deviations
 
@@ -97,9 +103,8 @@ def targets(
     cases: Sequence[Case], table: Table, errors: Sequence[Efficiency], latency: Sequence[Efficiency]
 ) -> list[Target]:
     """How Serinus stands to its targets."""
-    good = [table[case.name]["Serinus"] for case in cases if case.is_good]
+    good = [table[case.name][OURS] for case in cases if case.is_good]
     gross = [case for case in cases if case.is_gross]
-    warm = "Serinus, no warm-up"
     return [
         _judged("false rollbacks, the worst world", max(c.rolled_back / c.runs for c in good), 0.01, 0.005, "{:.2%}"),
         _judged(
@@ -109,32 +114,43 @@ def targets(
         ),
         _judged("requests / oracle, errors, mean", fmean(r.ours / r.oracle for r in errors), 1.35, 1.20, "{:.2f}"),
         _judged("requests / bound, latency, mean", fmean(r.ours / r.bound for r in latency), 2.7, 2.0, "{:.2f}"),
-        *_excess_targets(gross, table, "Serinus", ""),
-        *_excess_targets(gross, table, warm, ", without warm-up"),
-        _judged("excess of Flagger (5) / ours, 50/s and more, least", _times_fewer(gross, table), 15, 100, "{:.0f}x"),
-        _judged("missed bad versions, 5 % and more", _missed(gross, table), 0.01, 0.0, "{:.1%}"),
-        _judged(
-            "a good version has everything, 50/s", table["equal, 50/s"]["Serinus"].time or 1e9, 300, 180, "{:.0f} s"
+        *_excess_targets(gross, table, OURS, "", (20, 10), (60, 30)),
+        *_excess_targets(gross, table, WARM, ", no warm-up", (20, 10), (60, 30)),
+        *_excess_targets(gross, table, BARE, ", bare", (10, 5), (25, 12.5)),
+        *(
+            _judged(
+                f"excess of Flagger (5) / ours, least{suffix}", _times_fewer(gross, table, rule), 15, 100, "{:.1f}x"
+            )
+            for rule, suffix in ((OURS, ""), (WARM, ", no warm-up"), (BARE, ", bare"))
         ),
+        _judged("missed bad versions, 5 % and more", _missed(gross, table), 0.01, 0.0, "{:.1%}"),
+        _judged("a good version has everything, 50/s", table["equal, 50/s"][OURS].time or 1e9, 300, 180, "{:.0f} s"),
     ]
 
 
-def _excess_targets(gross: Iterable[Case], table: Table, rule: str, suffix: str) -> list[Target]:
+def _excess_targets(
+    gross: Sequence[Case],
+    table: Table,
+    rule: str,
+    suffix: str,
+    for_part: tuple[float, float],
+    for_whole: tuple[float, float],
+) -> list[Target]:
     whole = [table[c.name][rule].excess or 0.0 for c in gross if c.name.startswith("100%")]
     part = [table[c.name][rule].excess or 0.0 for c in gross if not c.name.startswith("100%")]
     return [
-        _judged(f"excess bad requests, 5 and 20 %, the most{suffix}", max(part), 20, 10, "{:.1f}"),
-        _judged(f"excess bad requests, 100 %, the most{suffix}", max(whole), 60, 30, "{:.1f}"),
+        _judged(f"excess bad requests, 5 and 20 %, the most{suffix}", max(part), *for_part, "{:.1f}"),
+        _judged(f"excess bad requests, 100 %, the most{suffix}", max(whole), *for_whole, "{:.1f}"),
     ]
 
 
-def _times_fewer(gross: Iterable[Case], table: Table) -> float:
+def _times_fewer(gross: Iterable[Case], table: Table, rule: str) -> float:
     rows = [table[case.name] for case in gross]
-    return min((row["Flagger (5)"].excess or 0.0) / max(row["Serinus"].excess or 0.0, 1.0) for row in rows)
+    return min((row["Flagger (5)"].excess or 0.0) / max(row[rule].excess or 0.0, 1.0) for row in rows)
 
 
 def _missed(gross: Iterable[Case], table: Table) -> float:
-    cells = [table[case.name]["Serinus"] for case in gross]
+    cells = [table[case.name][OURS] for case in gross]
     return sum(cell.promoted for cell in cells) / sum(cell.runs for cell in cells)
 
 

@@ -24,6 +24,8 @@ Whole rollouts on simulated traffic. Every rule meets the same worlds: services 
   bad versions   13 s, 6.4 ±0.3: gone after 13 s (median), having spoiled 6.4 requests more than the old version would
                  have, give or take 0.3 (95 %); "slow" counts all requests that it was sent until then
                  5% missed: of the rollouts, so many gave a bad version everything; held: neither that nor a rollback
+Serinus without warm-up begins to count at once. Bare, it also looks at errors alone and does without the guard against
+bad seconds: so the design measured it, and set its targets. Both are there to compare; what ships is plain "Serinus".
 The oracle knows both versions exactly and stays on 1 %: nobody can spoil fewer requests at that certainty.
 """
 _TOO_OFTEN: Final = 0.01  # good versions rolled back

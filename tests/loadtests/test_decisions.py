@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from controller.core.buckets import bin_of
+from loadtests.decisions.__main__ import LONG, rules
 from loadtests.decisions.dealing import DEALS, is_rolled_back
-from loadtests.decisions.efficiency import error_races, latency_races, measure
+from loadtests.decisions.efficiency import Efficiency, error_races, latency_races, measure
 from loadtests.decisions.nearest import nearest_good, nearest_ordered, positive, relative_entropy
-from loadtests.decisions.results import Cell, summed, upper_bound
+from loadtests.decisions.results import BARE, OURS, WARM, Cell, Table, summed, targets, upper_bound
 from loadtests.decisions.rollouts import Outcome, Rule
 from loadtests.decisions.rules.argo import Argo
 from loadtests.decisions.rules.flagger import Flagger
@@ -102,6 +103,52 @@ def test_outcomes_are_summed_by_what_matters_for_the_world():
     deviation: Any = pytest.approx(1.96)
     assert summed(BROKEN, outcomes) == Cell(3, 2, 1, 20, 5.0, 10, deviation)
     assert summed(EQUAL, outcomes) == Cell(3, 2, 1, 99, None, None)
+
+
+def costs_of(**excess: float) -> Table:
+    """A table in which every world costs each rule the same."""
+    good, bad = Cell(10, 0, 10, 250, None, None), {OURS: excess["ours"], WARM: excess["warm"], BARE: excess["bare"]}
+    flagger = {"Flagger (5)": Cell(10, 10, 0, 360, 90.0, 99.0)}
+    return {
+        case.name: {rule: good if case.is_good else Cell(10, 10, 0, 9, cost, cost) for rule, cost in bad.items()}
+        | flagger
+        for case in CASES.values()
+    }
+
+
+def test_costs_are_held_against_the_targets_as_it_ships_and_as_the_design_measures():
+    race = Efficiency("", bound=1.0, oracle=1.0, ours=1.0, guarded=1.5, median=1.0, p95=1.0)
+    found = targets(list(CASES.values()), costs_of(ours=24.0, warm=9.0, bare=4.5), [race], [race])
+    statuses = {target.what: (target.measured, target.status) for target in found if target.what.startswith("excess")}
+    part, whole, ratio = (
+        "excess bad requests, 5 and 20 %, the most",
+        "excess bad requests, 100 %, the most",
+        "excess of Flagger (5) / ours, least",
+    )
+    assert statuses == {
+        part: ("24.0", "missed"),
+        f"{part}, no warm-up": ("9.0", "stretch"),
+        f"{part}, bare": ("4.5", "stretch"),
+        whole: ("24.0", "stretch"),
+        f"{whole}, no warm-up": ("9.0", "stretch"),
+        f"{whole}, bare": ("4.5", "stretch"),
+        ratio: ("3.8x", "missed"),
+        f"{ratio}, no warm-up": ("10.0x", "missed"),
+        f"{ratio}, bare": ("20.0x", "reached"),
+    }
+
+
+def test_what_is_left_out_of_the_rule_makes_it_faster():
+    ours = [rule for rule in rules(same_steps=False) if isinstance(rule, Serinus)]
+    assert [rule.name for rule in ours] == [OURS, WARM, BARE]
+    costs = [np.mean([run(rule, BROKEN, seed).excess for seed in range(10)]) for rule in ours]
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_every_rule_has_its_own_number_of_runs():
+    shipped, _, bare, flagger, *_ = rules(same_steps=False)
+    assert [LONG.of(rule, EQUAL) for rule in (shipped, flagger)] == [LONG.good, LONG.others]
+    assert [LONG.of(rule, BROKEN) for rule in (shipped, bare, flagger)] == [LONG.bad, LONG.bad, LONG.others]
 
 
 @pytest.mark.parametrize("deal", DEALS)

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.buckets import Bucket
-from controller.core.bursts import FLAKY, SPOILED, SPOILED_BY_A_REQUEST, Guard, bad_seconds_for, dispersion, unguarded
+from controller.core.bursts import (
+    FLAKY,
+    SPOILED,
+    SPOILED_BY_A_REQUEST,
+    Guard,
+    bad_seconds_for,
+    bound,
+    dispersion,
+    unguarded,
+)
 
 ALPHA = 0.01
 MANY = 1000
@@ -45,6 +54,12 @@ def test_with_a_share_of_spoiled_seconds_evidence_is_still_at_most_1_on_average(
 @given(st.floats(-50, 50), amounts, chances)
 def test_it_never_adds_evidence(log_e, most, chance):
     assert Guard(ALPHA, 2)(log_e, most, chance, MANY) <= unguarded(log_e, most, chance, MANY)
+
+
+@given(st.floats(-50, 50), amounts, chances)
+def test_where_no_seconds_are_bad_there_is_no_bound(log_e, most, chance):
+    assert bound(ALPHA, 0)(log_e, most, chance, MANY) == log_e
+    assert bound(ALPHA, 2)(log_e, most, chance, MANY) == Guard(ALPHA, 2)(log_e, most, chance, MANY)
 
 
 def test_a_bet_on_something_rarer_than_spoiled_seconds_gains_nothing():

@@ -31,7 +31,12 @@ def test_evidence_is_shown_as_odds(evidence, words):
         *[(points(0.005), "0.5 points"), (points(0.0267), "2.7 points")],
         *[(points(0.994), "99 points"), (points(0.995), "100 points"), (points(1.0), "100 points")],
         *[(points(1.67), "100 points"), (points(math.inf), "100 points")],
-        *[(seconds(0.9994), "999 ms"), (seconds(0.9996), "1 s"), (seconds(999.6), "1000 s"), (seconds(1234.0), "1234 s")],
+        *[
+            (seconds(0.9994), "999 ms"),
+            (seconds(0.9996), "1 s"),
+            (seconds(999.6), "1000 s"),
+            (seconds(1234.0), "1234 s"),
+        ],
         *[(seconds(0.0423), "42.3 ms"), (seconds(0.99), "990 ms"), (seconds(2.5), "2.5 s")],
     ],
 )
