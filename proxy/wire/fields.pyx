@@ -153,7 +153,7 @@ cdef int _connection(Bytes p, size_t n, Head* head) noexcept nogil:
             head.upgrade = 1
         elif not (length == 2 and same_text(p + start, b"te", 2)):
             head.named = 1
-            if length > 10 and same_text(p + start, b"x-serinus-", 10) or length > 12 and same_text(
+            if length >= 10 and same_text(p + start, b"x-serinus-", 10) or length > 12 and same_text(
                     p + start, b"x-forwarded-", 12):
                 return BAD
             k = 0

@@ -110,7 +110,7 @@ static inline int serinus_known_field(serinus_bytes s, size_t n) {
     case 18: SERINUS_IS("x-forwarded-prefix", SERINUS_FORWARDED_OTHER); SERINUS_IS("proxy-authenticate", SERINUS_HOP); break;
     case 19: SERINUS_IS("proxy-authorization", SERINUS_HOP); break;
     }
-    if (n > 10 && (s[0] | 0x20) == 'x' && serinus_same(s, "x-serinus-", 10)) return SERINUS_OWN;
+    if (n >= 10 && (s[0] | 0x20) == 'x' && serinus_same(s, "x-serinus-", 10)) return SERINUS_OWN;
     return SERINUS_OTHER;
 }
 
