@@ -187,7 +187,10 @@ class Drain(Value):
     timeout: DurationOrOff = 30.0
     """How long requests, WebSockets and event streams may go on; off: they are ended at once."""
     jitter: DurationOrOff = 5.0
-    """The ends of long-lived connections are spread over this time, so that clients do not come back all at once."""
+    """The ends of long-lived connections are spread over this time, so that clients do not come back all at once.
+
+    WebSockets are told to go (close code 1001), and have two seconds to do it.
+    """
 
 
 class Pool(Value):

@@ -205,7 +205,7 @@ class Worker:
         if self._ending is None:
             for listener in self._listeners:
                 listener.stop()
-            draining.begin(self.plane)
+            draining.begin(self.plane, time.monotonic_ns(), int(timeout * NS))
             self._ending = asyncio.get_running_loop().create_task(self._end(timeout))
 
     async def _end(self, timeout: float) -> None:

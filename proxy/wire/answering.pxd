@@ -16,5 +16,6 @@ cdef class Answering(Asking):
     cdef int _relay_raw(self, iovec* parts, int count, unsigned char* p, size_t n, int64_t now) except -1
     cdef int _pass(self, iovec* parts, int count, bint last, bint clean, int64_t now) except -1
     cdef int _complete(self, bint clean, int64_t now) except -1
+    cdef int _carry(self, unsigned char* p, size_t n, int64_t now) except -1
     cdef int _switch(self, unsigned char* p, size_t n, int64_t now) except -1
     cdef int _upstream_over(self, bint broken, int64_t now) except -1

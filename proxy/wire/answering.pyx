@@ -61,9 +61,7 @@ cdef class Answering(Asking):
             return self._relay(&part, 0, p, n, now)
         if self.stage == ASKING:
             return self._heads(p, n)
-        part = part_of(p, n)
-        self.answer_bytes += n
-        return self._pass(&part, 1, False, True, now)
+        return self._carry(p, n, now)
 
     cdef int _heads(self, unsigned char* p, size_t n) except -1:
         """Response heads: any interim ones, then the final one."""
@@ -313,6 +311,10 @@ cdef class Answering(Asking):
 
     cdef int _switch(self, unsigned char* p, size_t n, int64_t now) except -1:
         """101: become a tunnel."""
+        raise NotImplementedError
+
+    cdef int _carry(self, unsigned char* p, size_t n, int64_t now) except -1:
+        """Bytes of a tunnel have come."""
         raise NotImplementedError
 
     cdef int _upstream_over(self, bint broken, int64_t now) except -1:

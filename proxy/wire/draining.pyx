@@ -4,6 +4,7 @@ Rules:
 1. A worker that drains answers everything that it has begun or is asked on open connections, each with `Connection: close`.
 2. Idle connections may be in the middle of asking: they are closed only after a while, not at once.
 3. Long answers and tunnels of a draining endpoint get a deadline, spread so that not all clients come back in one moment.
+   The tunnels of a worker that drains get theirs so early that they can end in order: see tunnel.pyx.
 """
 
 from os import urandom
@@ -14,11 +15,15 @@ from proxy.wire.client cimport Client
 from proxy.wire.exchange cimport Exchange
 from proxy.wire.newcomer cimport Newcomer
 from proxy.wire.plane cimport Plane
+from proxy.wire.request cimport TUNNEL
 from proxy.wire.upstream cimport Endpoint
 
 from proxy.core.outcome import Reason
 
 cdef int DRAINING = int(Reason.DRAINING)
+
+cdef enum:
+    GRACE_NS = 1000000000       # for each of the two steps in which a tunnel ends
 
 
 cdef list _clients(Plane plane):
@@ -37,9 +42,21 @@ cdef int _close_newcomers(Plane plane) except -1:
     return 0
 
 
-def begin(Plane plane) -> None:
-    """From now on every answer ends its connection."""
+cdef int64_t _part(int64_t span):
+    """A random part of this time."""
+    return int.from_bytes(urandom(4), "little") * span // (1 << 32)
+
+
+def begin(Plane plane, int64_t now, int64_t span) -> None:
+    """From now on every answer ends its connection; all is over when `span` (ns) has passed."""
+    cdef Client client
+    cdef int64_t grace = min(<int64_t> GRACE_NS, span // 8)
+    cdef int64_t jitter
     plane.draining = True
+    for client in _clients(plane):
+        if client.exchange is not None and client.exchange.stage == TUNNEL:
+            jitter = min(<int64_t> (client.exchange.service.spec.drain_jitter * 1e9), span // 2)
+            client.exchange.drain(now + span - 2 * grace - jitter + _part(jitter), grace)
 
 
 def close_idle(Plane plane) -> int:
@@ -79,4 +96,4 @@ def drain_endpoints(Plane plane, slots, int64_t deadline, int64_t jitter) -> Non
         if exchange is not None and exchange.endpoint is not None:
             endpoint = exchange.endpoint
             if endpoint.slot in slots:
-                exchange.drain(deadline + int.from_bytes(urandom(4), "little") * jitter // (1 << 32))
+                exchange.drain(deadline + _part(jitter), GRACE_NS)

@@ -1,32 +1,23 @@
-"""Every way an exchange goes on or ends that is not a whole answer: tunnels, ends on either side, deadlines, drains.
+"""Every way an exchange goes on or ends that is not a whole answer: ends on either side, deadlines, drains.
 
-Owns the reaction to what happens to the two connections. Must not read messages (request.pyx, answering.pyx).
+Owns the reaction to what happens to the two connections. Must not read messages (request.pyx, answering.pyx, tunnel.pyx).
 
 Rules:
 1. An answer that ends too early must not look whole: the client's connection is reset (RFC 9112 section 8).
-2. A tunnel counts as a request when it begins; its load on the endpoint counts until it ends.
-3. A client that goes away is nobody's failure.
+2. A client that goes away is nobody's failure.
 """
 
-from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport int64_t
 
-from proxy.wire.answering cimport Answering
-from proxy.wire.asking cimport Asking
-from proxy.wire.counters cimport attempt_ended, request_ended
-from proxy.wire.forward cimport response_room, write_response
-from proxy.wire.http1 cimport Head, same_text
 from proxy.wire.poller cimport iovec, monotonic
-from proxy.wire.request cimport ANSWERING, ASKING, ENDED, TUNNEL, UNTIL_CLOSE, part_of
-from proxy.wire.upstream cimport Upstream
+from proxy.wire.request cimport ANSWERING, ASKING, TUNNEL, UNTIL_CLOSE, part_of
+from proxy.wire.tunnel cimport Tunnel
 
 from proxy.core.outcome import Outcome, Reason
 
 cdef int OK = int(Outcome.OK)
 cdef int TIMEOUT = int(Outcome.TIMEOUT)
 cdef int RESET = int(Outcome.RESET)
-cdef int PROTOCOL_ERROR = int(Outcome.PROTOCOL_ERROR)
 cdef int BODY_TIMEOUT = int(Reason.BODY_TIMEOUT)
 cdef int WRITE_TIMEOUT = int(Reason.WRITE_TIMEOUT)
 cdef int QUEUE_TIMEOUT = int(Reason.QUEUE_TIMEOUT)
@@ -35,13 +26,12 @@ cdef int RESPONSE_IDLE_TIMEOUT = int(Reason.RESPONSE_IDLE_TIMEOUT)
 cdef int TOTAL_TIMEOUT = int(Reason.TOTAL_TIMEOUT)
 cdef int UPSTREAM_RESET = int(Reason.UPSTREAM_RESET)
 cdef int UPSTREAM_CLOSED = int(Reason.UPSTREAM_CLOSED)
-cdef int UPSTREAM_PROTOCOL = int(Reason.UPSTREAM_PROTOCOL)
 cdef int RESPONSE_INCOMPLETE = int(Reason.RESPONSE_INCOMPLETE)
 cdef int CLIENT_CLOSED = int(Reason.CLIENT_CLOSED)
 cdef int DRAINING = int(Reason.DRAINING)
 
 
-cdef class Exchange(Answering):
+cdef class Exchange(Tunnel):
     """One request and its response; ends in exactly one outcome."""
 
     def __repr__(self):
@@ -70,7 +60,9 @@ cdef class Exchange(Answering):
         return self.fail(UPSTREAM_RESET if broken else UPSTREAM_CLOSED, RESET)
 
     cdef int upstream_expired(self, int64_t now) except -1:
-        if self.drains:
+        if self.drains and self._is_over(now):
+            if self.stage == TUNNEL:
+                return self._leave(now)
             self._end_attempt(OK, now)
             return self.cut(DRAINING, now)
         if self.stage == TUNNEL:
@@ -78,85 +70,6 @@ cdef class Exchange(Answering):
         if self._is_over(now):
             return self.fail(TOTAL_TIMEOUT, TIMEOUT)
         return self.fail(RESPONSE_TIMEOUT if self.stage == ASKING else RESPONSE_IDLE_TIMEOUT, TIMEOUT)
-
-    # Tunnels
-
-    cdef int _switch(self, unsigned char* p, size_t n, int64_t now) except -1:
-        """101: from here on bytes pass both ways (RFC 9110 section 7.8). The exchange counts now, its load till the end."""
-        cdef Head* head = &self.plane.answer
-        cdef iovec parts[2]
-        cdef size_t length
-        if not self.websocket or not head.upgrade or head.fields[head.upgrade_at].value_len != 9 \
-                or not same_text(p + head.fields[head.upgrade_at].value, b"websocket", 9):
-            return self.fail(UPSTREAM_PROTOCOL, PROTOCOL_ERROR)
-        self.status = 101
-        self.stage = TUNNEL
-        self.closing = True
-        self.total_at = 0
-        self.plane.slab.block.tunnels += 1
-        lines = self.version.response_line if self.cookie_line is None else self.version.response_line + self.cookie_line
-        if self.plane.via_on_responses:
-            lines += self.plane.via_1_1
-        self.plane.room(response_room(head) + len(lines))
-        length = write_response(self.plane.out, p, head, False)
-        memcpy(self.plane.out + length, <const char*> <bytes> lines, len(lines))
-        length += len(lines)
-        memcpy(self.plane.out + length, b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 43)
-        parts[0] = part_of(self.plane.out, length + 43)
-        parts[1] = part_of(p + head.end, n - head.end)
-        attempt_ended(self.version.block, self.endpoint.block, OK, self.attempt_began, now)
-        self.version.block.in_flight += 1
-        self.endpoint.block.in_flight += 1
-        request_ended(self.version.block, 101, 0, now - self.began)
-        self.counted = True
-        if self._pass(parts, 2 if n > head.end else 1, False, True, now) or self.stage == ENDED:
-            return 0
-        return self.client.switched()
-
-    cdef size_t feed(self, unsigned char* p, size_t n) except? 0xffffffff:
-        cdef iovec part
-        cdef int sent
-        cdef int64_t now
-        if self.stage != TUNNEL:
-            return Asking.feed(self, p, n)
-        part = part_of(p, n)
-        self.request_bytes += n
-        now = monotonic()
-        sent = self.upstream.send(&part, 1)
-        if sent < 0:
-            self.fail(UPSTREAM_RESET, RESET)
-        elif sent:
-            self.client.pause()
-        else:
-            self.upstream.deadline(self._until(now, self.service.tunnel))
-        return n
-
-    cdef int _tunnel_ended(self, int64_t now) except -1:
-        cdef Upstream upstream = self.upstream
-        self.upstream = None
-        self.endpoint.discard(upstream)
-        self._end_attempt(OK, now)
-        return self.finish(False, False, now)
-
-    cdef int _end_attempt(self, int outcome, int64_t now) except -1:
-        if not self.counted:
-            return Asking._end_attempt(self, outcome, now)
-        if self.attempting:
-            self.attempting = False
-            self.plane.slab.block.tunnels -= 1
-            self.version.block.in_flight -= 1
-            self.endpoint.block.in_flight -= 1
-            self.endpoint.left()
-        return 0
-
-    cdef int upstream_drained(self) except -1:
-        if self.stage != TUNNEL:
-            return Asking.upstream_drained(self)
-        if self.tunnel_client_done:
-            self.upstream.end_sending()
-        else:
-            self.client.resume()
-        return 0
 
     # What the client does
 
@@ -215,10 +128,11 @@ cdef class Exchange(Answering):
             return self.answer_fault(BODY_TIMEOUT)
         return 0
 
-    cdef int drain(self, int64_t deadline) except -1:
-        """The endpoint or the proxy stops: a long answer has until then."""
+    cdef int drain(self, int64_t deadline, int64_t grace) except -1:
+        """The endpoint or the proxy stops: a long answer has until then, a tunnel has some grace to end in order."""
         if self.stage >= ANSWERING and (self.total_at == 0 or self.total_at > deadline):
             self.total_at = deadline
+            self.grace = grace
             self.drains = True
             self.upstream.deadline(deadline)
         return 0

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from proxy.wire.chunked cimport Chunked
 from proxy.wire.downstream cimport Downstream
+from proxy.wire.frames cimport Frames
 from proxy.wire.http1 cimport Bytes
 from proxy.wire.plane cimport Plane
 from proxy.wire.poller cimport iovec
@@ -16,6 +17,12 @@ cdef enum Stage:
     ANSWERING
     TUNNEL
     ENDED
+
+# How far the end of a tunnel that is drained has come.
+cdef enum Leaving:
+    STAYING
+    TELLING_CLIENT   # a Close goes to the client when a frame has ended
+    TELLING_BOTH     # also to the upstream: the client did not answer
 
 # How a body is delimited.
 cdef enum Framing:
@@ -83,6 +90,12 @@ cdef class Request(Taker):
     cdef bytes cookie_line
     cdef bint tunnel_client_done
     cdef bint tunnel_upstream_done
+    cdef Frames to_client            # of a tunnel, as all that follow
+    cdef Frames to_upstream
+    cdef Leaving leaving
+    cdef bint told_client            # it got a Close of ours
+    cdef bint told_upstream
+    cdef int64_t grace               # ns; between the steps of leaving
     cdef char request_id[72]
     cdef size_t id_len
     # for the access log

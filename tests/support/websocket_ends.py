@@ -1,13 +1,18 @@
-"""WebSocket clients and servers of the `websockets` library, on both ends of a worker."""
+"""WebSocket clients and servers of the `websockets` library, on both ends of a worker or of a whole proxy."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from tests.support.one_worker import OneWorker
+
+class _Served(Protocol):
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+
 
 HANDSHAKE = (
     b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -21,11 +26,13 @@ async def echo(socket: ServerConnection) -> None:
 
 
 @asynccontextmanager
-async def websocket_server(served: Callable[[ServerConnection], Awaitable[None]] = echo) -> AsyncIterator[int]:
-    async with serve(served, "127.0.0.1", 0, max_size=None) as server:
+async def websocket_server(
+    served: Callable[[ServerConnection], Awaitable[None]] = echo, **fields: Any
+) -> AsyncIterator[int]:
+    async with serve(served, "127.0.0.1", 0, max_size=None, **fields) as server:
         yield next(iter(server.sockets)).getsockname()[1]
 
 
-def opened(worker: OneWorker, **fields: Any) -> connect:
-    host, port = worker.address
-    return connect(f"ws://{host}:{port}/chat", max_size=None, proxy=None, **fields)
+def opened(proxy: _Served, scheme: str = "ws", **fields: Any) -> connect:
+    host, port = proxy.address
+    return connect(f"{scheme}://{host}:{port}/chat", max_size=None, proxy=None, **fields)

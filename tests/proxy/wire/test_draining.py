@@ -173,6 +173,8 @@ class TestEnd:
                 await has_drained(worker)
 
     async def test_a_tunnel_goes_on_until_the_end_of_the_drain(self):
+        """One that speaks no WebSocket frames; for others see test_leaving.py."""
+
         async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
@@ -186,7 +188,7 @@ class TestEnd:
                 async with connected(worker.address) as client:
                     client.send(Connection="Upgrade", Upgrade="websocket")
                     assert (await client.receive()).status == 101
-                    worker.say("drain", 0.5)
+                    worker.say("drain", 3.0)
                     client.writer.write(b"ping")
                     assert await client.reader.readexactly(4) == b"ping"
                     with pytest.raises(ConnectionResetError):

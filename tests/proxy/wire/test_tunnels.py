@@ -270,6 +270,7 @@ class TestChanges:
                 sockets = [await opened(worker) for _ in range(5)]
                 worker.serve(with_endpoint(shop, state="drain"))
                 await asyncio.gather(*(socket.wait_closed() for socket in sockets))
+                assert {socket.close_code for socket in sockets} == {CloseCode.GOING_AWAY}
                 assert await access_lines(tmp_path / "log", 5) == [{"status": 101, "error": "draining"}] * 5
                 assert worker.slab.read_endpoint(1)["in_flight"] == 0
                 with pytest.raises(InvalidStatus):

@@ -1,0 +1,1 @@
+# Exchanges are made by clients (client.pyx) only.
