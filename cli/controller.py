@@ -26,6 +26,14 @@ class OrderedStatus(TypedDict):
     at: float
 
 
+class LostProxy(TypedDict):
+    """A proxy that does not answer; `since` is in seconds since 1970."""
+
+    address: str
+    why: str
+    since: float
+
+
 class RolloutStatus(TypedDict):
     """One rollout; `from` is a word of Python, so this one is written as a function call."""
 
@@ -48,6 +56,7 @@ class RolloutStatus(TypedDict):
     by: str
     ordered: OrderedStatus | None
     waits: str
+    lost: list[LostProxy]
     sealed: bool
     at: float
 

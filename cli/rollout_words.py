@@ -3,7 +3,7 @@
 Pure: no printing, no clock.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from cli.controller import DecisionStatus, Reasons, Rollouts, RolloutStatus
@@ -33,12 +33,25 @@ def line_of(rollout: RolloutStatus) -> str:
 
 
 def one_in_words(rollout: RolloutStatus) -> str:
-    """Where it is, and what a person has wanted of it last."""
-    ordered = rollout["ordered"]
-    if ordered is None:
-        return line_of(rollout)
-    reason = f": {ordered['reason']}" if ordered["reason"] else ""
-    return f"{line_of(rollout)}\nlast order: {ordered['event']} by {Who(ordered['by'], ordered['actor'])}{reason}"
+    """Where it is, what a person has wanted of it last, and which proxies it misses."""
+    lines, ordered = [line_of(rollout)], rollout["ordered"]
+    if ordered is not None:
+        reason = f": {ordered['reason']}" if ordered["reason"] else ""
+        lines.append(f"last order: {ordered['event']} by {Who(ordered['by'], ordered['actor'])}{reason}")
+    return "\n".join([*lines, *_lost_in_words([rollout])])
+
+
+def _lost_in_words(rollouts: Sequence[RolloutStatus]) -> Iterator[str]:
+    """The proxies that do not answer, each once however many rollouts miss it, and what can be done."""
+    lost = {each["address"]: each for rollout in rollouts for each in rollout["lost"]}
+    for proxy in lost.values():
+        since = datetime.fromtimestamp(proxy["since"])
+        yield f"{proxy['address']} does not answer since {since:%Y-%m-%d %H:%M:%S}: {proxy['why']}"
+    if lost:
+        yield (
+            "Bring it back. If it is gone for good, take its address out of controller.proxies in the file and restart "
+            "the controller: rollouts go on where they are."
+        )
 
 
 def all_in_words(rollouts: Rollouts) -> str:
@@ -47,6 +60,7 @@ def all_in_words(rollouts: Rollouts) -> str:
     if rollouts["stopped"] is not None:
         lines.append(f"the line is stopped: {rollouts['stopped']}")
     lines += [sentence for sentence in (rollouts["frozen"], rollouts["trouble"]) if sentence]
+    lines += _lost_in_words(rollouts["rollouts"])
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ import asyncio
 import json
 import logging
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,6 +47,8 @@ KEEP_SECONDS: Final = 5.0
 AFTERMATH: Final = 5.0
 LAST_SECONDS: Final = 5.0
 
+#: Numbers and durations, such as 1h30m.
+_NUMBERS: Final = re.compile(r"(?:\d+(?:ms|[dhms](?![a-z]))?)+")
 _log = logging.getLogger(__name__)
 
 
@@ -85,6 +88,7 @@ class _Memory:
 
     acknowledged: int = 0
     errors_since: float | None = None
+    lost_since: dict[str, float] = field(default_factory=dict)
     previous_at: float | None = None
     kept_at: float = 0.0
     told: str = ""
@@ -201,10 +205,12 @@ class Loop:
         signals = judge_signals(rollout.policy, book.bad_signals(rollout, now))
         verdicts = (*self._judging.verdicts, *self._checks.during(), *signals)
         has_errors = bool(lost) or any(verdict.value == "ERROR" for verdict in verdicts)
+        memory.lost_since = {name: memory.lost_since.get(name, now) for name in lost}
         memory.errors_since = (memory.errors_since if memory.errors_since is not None else now) if has_errors else None
         return Seen(
             proxies={name: found for name, found in look.services.items() if name not in lost},
             lost=lost,
+            lost_since=memory.lost_since,
             verdicts=verdicts,
             before=self._checks.before(),
             errors_since=memory.errors_since,
@@ -245,7 +251,7 @@ class Loop:
 
     def _tell(self, sentence: str) -> None:
         """Log what is waited for, once for each kind of wait: numbers in it change all the time."""
-        kind = "".join(character for character in sentence if not character.isdigit())
+        kind = without_numbers(sentence)
         is_news = kind != self._memory.told and self.rollout.phase != "rolled_back"
         if is_news and not (self.decision and self.decision.events):
             _log.info("%s: %s", self.identity, sentence)
@@ -291,6 +297,11 @@ def idle_seconds(rollout: Rollout, now: float, *, at_least: float) -> float:
     """How long a promoted rollout may be left alone: until `keep_old` is over, and not too long."""
     left = rollout.entered_at + rollout.policy.keep_old - now
     return min(max(left, at_least), IDLE_SECONDS)
+
+
+def without_numbers(sentence: str) -> str:
+    """What is left of a sentence when only its numbers and durations change."""
+    return _NUMBERS.sub("", sentence)
 
 
 def _replace(path: Path, content: Any) -> None:

@@ -82,6 +82,15 @@ class OrderedView(Closed):
     at: float
 
 
+class LostProxyView(Closed):
+    """A proxy that does not answer: nothing moves forward without it, and no way back is over."""
+
+    address: str
+    why: str
+    since: float
+    """In seconds since 1970."""
+
+
 class RolloutView(Closed):
     """One rollout as it is now."""
 
@@ -117,6 +126,8 @@ class RolloutView(Closed):
     """What a person has wanted last; null when nobody has yet."""
     waits: str
     """What it waits for."""
+    lost: list[LostProxyView]
+    """The proxies that do not answer, while it is under way."""
     sealed: bool
     """It has ended and can not be taken back any more."""
     at: float

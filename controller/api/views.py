@@ -183,6 +183,7 @@ def rollout_view(conductor: Conductor, rollout: Rollout) -> models.RolloutView:
     strategy = strategy_of(rollout.policy)
     split = strategy.split(rollout)
     loop = conductor.loop_of(rollout.id)
+    decision = loop.decision if loop is not None and not rollout.has_ended else None
     last = strategy.last_step(rollout)
     ordered = rollout.ordered
     return models.RolloutView(
@@ -205,10 +206,19 @@ def rollout_view(conductor: Conductor, rollout: Rollout) -> models.RolloutView:
         why=rollout.why,
         by=rollout.by,
         ordered=None if ordered is None else models.OrderedView(**asdict(ordered)),
-        waits="" if rollout.has_ended or loop is None or loop.decision is None else loop.decision.sentence,
+        waits=decision.sentence if decision is not None else "",
+        lost=_lost(conductor, decision.seen) if decision is not None else [],
         sealed=rollout.sealed,
         at=rollout.at,
     )
+
+
+def _lost(conductor: Conductor, seen: Seen) -> list[models.LostProxyView]:
+    clock = conductor.tools.clock
+    return [
+        models.LostProxyView(address=name, why=why, since=clock.wall() - (clock.now() - seen.lost_since[name]))
+        for name, why in seen.lost.items()
+    ]
 
 
 def account_in(conductor: Conductor, identity: str) -> Account:

@@ -85,6 +85,8 @@ class Seen:
 
     proxies: Mapping[str, SeenService] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
+    lost_since: Mapping[str, float] = field(default_factory=dict)
+    """Since when each of `lost` has not answered."""
     verdicts: tuple[Verdict, ...] = ()
     before: tuple[Verdict, ...] = ()
     """Of the checks that must pass before anything moves."""

@@ -55,10 +55,14 @@ class Situation:
 
     @property
     def lost(self) -> str:
-        """Which proxies do not answer."""
+        """Which proxies do not answer, and for how long."""
         if not (self.seen.proxies or self.seen.lost):
             return "no proxy has been asked yet"
-        return "; ".join(f"{name} does not answer: {why}" for name, why in self.seen.lost.items())
+        return "; ".join(f"{name} does not answer{self._how_long(name)}: {why}" for name, why in self.seen.lost.items())
+
+    def _how_long(self, proxy: str) -> str:
+        silent = self.now - self.seen.lost_since.get(proxy, self.now)
+        return f", for {in_words(silent)} now" if silent >= 1 else ""
 
 
 Rule: TypeAlias = Callable[[Situation], Event | str]

@@ -21,6 +21,7 @@ def a_rollout(**changes: Any) -> dict[str, Any]:
         "by": "",
         "ordered": None,
         "waits": "bakes: 2m of 10m",
+        "lost": [],
         "sealed": False,
         "at": 5.0,
     }

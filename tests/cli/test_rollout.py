@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,23 @@ def test_status_of_one_rollout_tells_what_a_person_has_wanted_last():
     ordered = {"event": "paused", "by": "ci", "actor": "bob", "reason": "lunch", "at": 5.0}
     rollout: Any = a_rollout(ordered=ordered)
     assert one_in_words(rollout).splitlines()[1] == "last order: paused by ci for bob: lunch"
+
+
+@pytest.fixture
+def without_a_proxy(controller: FakeController) -> list[str]:
+    """Two rollouts miss the same proxy; what is said of it."""
+    lost = {"address": "10.0.0.2:9900", "why": "connection refused", "since": 1_700_000_000.0}
+    controller.rollouts = [a_rollout(lost=[lost]), a_rollout(id="api-4", service="api", lost=[lost])]
+    since = datetime.fromtimestamp(1_700_000_000).strftime("%Y-%m-%d %H:%M:%S")
+    return [
+        f"10.0.0.2:9900 does not answer since {since}: connection refused",
+        "Bring it back. If it is gone for good, take its address out of controller.proxies in the file and restart "
+        "the controller: rollouts go on where they are.",
+    ]
+
+
+@pytest.mark.parametrize("names", [(), ("shop",)], ids=["all", "one"])
+def test_status_says_which_proxy_does_not_answer_and_what_to_do(
+    ask: Run, without_a_proxy: list[str], names: tuple[str, ...]
+):
+    assert ask("status", *names).stdout.splitlines()[-2:] == without_a_proxy

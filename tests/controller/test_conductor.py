@@ -10,6 +10,7 @@ import pytest
 
 from config.guard import Brought
 from config.service import Breaker
+from controller.api.views import rollout_view
 from controller.conductor import Impossible, NotFound, Unready
 from controller.core.orders import Order, Refused
 from controller.loop import CannotRecord
@@ -91,7 +92,10 @@ async def test_a_proxy_that_is_gone_stops_the_rollout_and_not_the_rollback(two: 
     assert two.rollout("shop-1").step == 0
     decision = two.loop("shop-1").decision
     assert decision is not None
-    assert decision.sentence.endswith(f"{gone} does not answer: connection refused")
+    assert decision.sentence.endswith(f"{gone} does not answer, for 19s now: connection refused")
+    (lost,) = rollout_view(two.conductor, two.rollout("shop-1")).lost
+    assert (lost.address, lost.why) == (gone, "connection refused")
+    assert lost.since == pytest.approx(two.conductor.tools.clock.wall() - 19)
     two.conductor.order("shop-1", Order("abort", "bob"))
     await two.tick(3)
     assert two.proxies[0].weights() == {"stable": 100, "canary": 0}

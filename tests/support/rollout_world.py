@@ -83,6 +83,7 @@ class World:
         self.decision: Decision | None = None
         self._acknowledged = 0
         self._errors_since: float | None = None
+        self._lost_since: dict[str, float] = {}
         self._previous_at: float | None = None
 
     @property
@@ -104,9 +105,11 @@ class World:
         """What the controller sees now."""
         has_errors = bool(self.lost) or "ERROR" in self.verdicts.values()
         self._errors_since = (self.now if self._errors_since is None else self._errors_since) if has_errors else None
+        self._lost_since = {name: self._lost_since.get(name, self.now) for name in self.lost}
         return Seen(
             proxies={name: proxy for name, proxy in self.proxies.items() if name not in self.lost},
             lost=dict.fromkeys(sorted(self.lost), "connection refused"),
+            lost_since=self._lost_since,
             verdicts=tuple(Verdict(check, value, f"it is {value}") for check, value in self.verdicts.items()),
             before=tuple(Verdict(check, value, f"it is {value}") for check, value in self.before.items()),
             errors_since=self._errors_since,

@@ -27,18 +27,16 @@ class WholeController:
 
     def __init__(self, proxy: WholeProxy, tree: Mapping[str, Any]) -> None:
         self.path = proxy.folder / "controller.yaml"
-        usual = {
-            "listen": [{"address": "127.0.0.1:0"}],
-            "controller": {
-                "address": "127.0.0.1:0",
-                "interval": "200ms",
-                "proxies": [{"address": proxy.admin_address}],
-                **tree.get("controller", {}),
-            },
-        }
-        self.path.write_text(yaml.safe_dump({**tree, **usual}, sort_keys=False))
+        self._usual = {"address": "127.0.0.1:0", "interval": "200ms", "proxies": [{"address": proxy.admin_address}]}
+        self.write(tree)
         self._log = proxy.folder / "controller.log"
         self.start()
+
+    def write(self, tree: Mapping[str, Any]) -> None:
+        """Write its file; what a test does not care about is filled in."""
+        controller = {**self._usual, **tree.get("controller", {})}
+        whole = {**tree, "listen": [{"address": "127.0.0.1:0"}], "controller": controller}
+        self.path.write_text(yaml.safe_dump(whole, sort_keys=False))
 
     def start(self) -> None:
         """Start it, also again after its end; within the call it begins to answer."""

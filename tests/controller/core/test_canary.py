@@ -204,7 +204,8 @@ def test_a_proxy_that_is_silent_stops_every_step_forward_and_no_rollback():
     world.tick(times=3)
     assert (world.rollout.phase, world.share()) == ("rolling_back", 0)
     assert world.sentence == (
-        "rolling back for 2s: waits until every proxy gives stable everything (p1 does not answer: connection refused)"
+        "rolling back for 2s: waits until every proxy gives stable everything "
+        "(p1 does not answer, for 1m42s now: connection refused)"
     )
     world.tick(60, times=100)
     assert world.rollout.phase == "rolling_back"
@@ -231,7 +232,7 @@ def test_an_outage_is_not_over_because_nobody_answers():
     world.outage = None
     world.lost = {"p0"}
     world.tick(times=30)
-    assert (world.rollout.phase, world.sentence) == ("frozen", "p0 does not answer: connection refused")
+    assert (world.rollout.phase, world.sentence) == ("frozen", "p0 does not answer, for 29s now: connection refused")
     world.lost = set()
     world.until("promoted")
 

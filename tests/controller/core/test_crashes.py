@@ -61,7 +61,7 @@ class Crashing(World):
             self._take(decision.events)
         if self._moment == "not known":
             self._perform(decision.actions)
-        self._acknowledged, self._errors_since = 0, None
+        self._acknowledged, self._errors_since, self._lost_since = 0, None, {}
         written = [json.dumps(entry_to_json(Happened("shop-1", event))) for event in self.events]
         entries = [entry_from_json(text) for text in written]
         found = replayed([entry.event for entry in entries if isinstance(entry, Happened)])
