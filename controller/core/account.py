@@ -16,12 +16,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from controller.core.events import Event, Kind
-from controller.core.model import Rollout
+from controller.core.model import Phase, Rollout
 from controller.core.strategy import strategy_of
 from controller.core.transitions import apply, create
 
 #: Events that say nothing to people who ask why.
 MINOR: Final[frozenset[Kind]] = frozenset({"applied", "moved", "missed", "slipped", "sealed"})
+_HALTED: Final[frozenset[Phase]] = frozenset({"paused", "holding", "frozen"})
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -71,6 +72,15 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Halt:
+    """A time in which the clock of a step stood still: paused, holding or frozen. `end` is None while it lasts."""
+
+    phase: Phase
+    begin: float
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Everything that happened to a rollout, in order."""
 
@@ -82,6 +92,7 @@ class Account:
     steps: tuple[Stretch, ...]
     shares: tuple[tuple[float, float], ...]
     """What the new version should have of the requests, and since when; the first one is what it began with."""
+    halts: tuple[Halt, ...] = ()
 
     @property
     def began_wall(self) -> float:
@@ -132,11 +143,13 @@ def account_of(identity: str, happenings: Iterable[Happening]) -> Account:
     rollout = create(identity, first.event)
     told = [Told(first.n, first.wall, first.event, _share(rollout))]
     asked: int | None = None
-    visits = _Visits()
+    visits, halts = _Visits(), list[Halt]()
     began = [each.event.at for each in rest if each.event.kind == "began"]
     for each in rest:
         before, rollout = rollout, apply(rollout, each.event)
         visits.note(before, rollout)
+        if rollout.phase != before.phase:
+            _note_halt(halts, rollout)
         told.append(Told(each.n, each.wall, each.event, _share(rollout)))
         if rollout.intent != before.intent:
             asked = len(told) - 1
@@ -146,7 +159,7 @@ def account_of(identity: str, happenings: Iterable[Happening]) -> Account:
             asked = None
     steps = tuple(visits.stretch(rollout, step) for step in range(strategy_of(rollout.policy).last_step(rollout) + 1))
     begin = began[0] if began else first.event.at
-    return Account(rollout, tuple(told), begin, bool(began), steps, tuple(_changes(told)))
+    return Account(rollout, tuple(told), begin, bool(began), steps, tuple(_changes(told)), tuple(halts))
 
 
 def spoken(seconds: float) -> str:
@@ -192,6 +205,14 @@ def _changes(told: Iterable[Told]) -> Iterator[tuple[float, float]]:
         if each.share != before:
             yield each.event.at, each.share
         before = each.share
+
+
+def _note_halt(halts: list[Halt], rollout: Rollout) -> None:
+    """A rollout has come to another phase: the halt before it is over, and one may begin."""
+    if halts and halts[-1].end is None:
+        halts[-1] = replace(halts[-1], end=rollout.at)
+    if rollout.phase in _HALTED:
+        halts.append(Halt(rollout.phase, rollout.at))
 
 
 def _is_in_step(rollout: Rollout) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from controller.report.markup import Markup, el, joined, number
 from controller.report.scales import Scale, time_ticks
@@ -68,6 +68,15 @@ class Area:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """A stretch of time, over the whole height of a panel, with words for who asks."""
+
+    begin: float
+    end: float
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A line across a panel, with a word on it."""
 
@@ -75,8 +84,11 @@ class Limit:
     words: str
 
 
+Layer: TypeAlias = Line | Area | Band | Limit
+
+
 def panel(
-    frame: Frame, height: float, scale: Scale, layers: Sequence[Line | Area | Limit], marks: Sequence[Mark], words: str
+    frame: Frame, height: float, scale: Scale, layers: Sequence[Layer], marks: Sequence[Mark], words: str
 ) -> Markup:
     """One plot."""
     plot = _Plot(frame, _TOP, height - _TOP, scale)
@@ -180,8 +192,12 @@ def _grid(plot: _Plot) -> Markup:
     return el("g", *drawn)
 
 
-def _layer(plot: _Plot, layer: Line | Area | Limit) -> Markup:
+def _layer(plot: _Plot, layer: Layer) -> Markup:
     match layer:
+        case Band():
+            x, right = plot.frame.x(layer.begin), plot.frame.x(layer.end)
+            box = {"x": x, "y": plot.top, "width": max(right - x, 1.0), "height": plot.foot - plot.top}
+            return el("rect", el("title", layer.words), class_="halt", **box)
         case Limit():
             y, right = plot.y(layer.value), plot.frame.width - plot.frame.right
             rule = el("path", d=f"M{number(plot.frame.left)} {number(y)}H{number(right)}", class_="limit")

@@ -17,7 +17,7 @@ from typing import Final
 from controller.core.account import Account, Stretch, spoken
 from controller.core.series import Row
 from controller.core.verdict import percent, seconds, times
-from controller.report.chart import Frame, Mark, foot, lanes, panel, rail, swatch
+from controller.report.chart import Band, Frame, Mark, foot, lanes, panel, rail, swatch
 from controller.report.markup import Markup, el, embedded
 from controller.report.panels import Entry, Plot, plots, segments, values
 from controller.report.picture import Picture, latency
@@ -181,7 +181,8 @@ def _pictures(picture: Picture) -> Markup:
 
 
 def _figure(picture: Picture, plot: Plot, decided: Sequence[Mark]) -> Markup:
-    layers = (*plot.behind, *(entry.line for entry in plot.entries))
+    halts = [Band(begin, end, f"{phase} for {spoken(end - begin)}") for begin, end, phase in picture.halts]
+    layers = (*halts, *plot.behind, *(entry.line for entry in plot.entries))
     words = f"{plot.title}: " + ", ".join(f"{entry.name} {entry.total}" for entry in plot.entries)
     drawn = _both(picture, lambda frame: panel(frame, plot.height, plot.scale, layers, decided, words))
     title = el("span", el("b", plot.title), el("span", plot.unit, class_="unit"), class_="title")
@@ -210,6 +211,9 @@ def _both(picture: Picture, draw: Draw) -> Iterator[Markup]:
 
 
 def _notes(picture: Picture, damaged: int) -> Iterator[Markup]:
+    phases = sorted({phase for _, _, phase in picture.halts})
+    if picture.rows and phases:
+        yield el("p", f"Shaded: no step went on ({', '.join(phases)}).", class_="note")
     if picture.rows:
         yield el(
             "p",

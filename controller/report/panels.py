@@ -161,8 +161,18 @@ def _evidence(picture: Picture) -> Plot:
         "Odds of a bet that the new version is worse, on all requests so far. One that is not worse ever reaches "
         f"{times(needed)} : 1 "
         f"with a probability of at most {100 / needed:g} %. All checks together are their weighted mean."
+        f"{_apart(picture, judged)}"
     )
     return Plot("Evidence", "odds against, log scale", scale, (*parts, whole), behind, note, 168.0)
+
+
+def _apart(picture: Picture, judged: Sequence[str]) -> str:
+    """A sentence about the checks that are no part of the mean, and those that do not roll back."""
+    kinds = {check.name: check.kind for check in picture.account.rollout.policy.checks}
+    alone = [name for name in judged if kinds.get(name) == "client_errors"]
+    holding = [name for name in judged if not picture.rolls_back(name)]
+    words = f" Not in that mean: {', '.join(alone)}." if alone else ""
+    return words + (f" Only holds at that limit, and rolls nothing back: {', '.join(holding)}." if holding else "")
 
 
 def _entry(

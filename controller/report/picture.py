@@ -10,12 +10,14 @@ Units: instants in seconds since the rollout began; shares from 0 to 1; latencie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from controller.core.account import Account
 from controller.core.buckets import EMPTY, Bucket, quantile
+from controller.core.model import Phase
 from controller.core.series import Row, thinned
+from controller.core.situation import reaction_to_failure
 
 Value = float | None
 Reading = Callable[[Row], Value]
@@ -61,6 +63,17 @@ class Picture:
     def highest(self) -> float | None:
         """The highest odds that there were."""
         return max((row.odds.high for row in self.rows if row.odds), default=None)
+
+    @property
+    def halts(self) -> Iterator[tuple[float, float, Phase]]:
+        """When the clock of a step stood still, from when to when and in which phase."""
+        began = self.account.began
+        for halt in self.account.halts:
+            yield halt.begin - began, self.end if halt.end is None else halt.end - began, halt.phase
+
+    def rolls_back(self, check: str) -> bool:
+        """Whether a failure of a check rolls back."""
+        return reaction_to_failure(self.account.rollout.policy, check) == "rollback"
 
     @property
     def checks(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from controller.core.account import Account, Happening, account_of, spoken
+from controller.core.account import Account, Halt, Happening, account_of, spoken
 from controller.core.events import Event
 from tests.support.rollout_world import BLUE_GREEN, CANARY, ROLLING, World
 
@@ -103,3 +103,20 @@ def test_a_rollout_that_never_had_its_turn_says_so():
 )
 def test_durations_are_told_in_two_units_at_most(seconds: float, words: str):
     assert spoken(seconds) == words
+
+
+def test_times_in_which_no_step_went_on_are_told_from_when_to_when():
+    world = World(SHORT)
+    world.until("step")
+    paused = world.now
+    world.order("pause")
+    world.tick(times=4)
+    resumed = world.now
+    world.order("resume")
+    world.tick()
+    held = world.now
+    world.verdicts["latency"] = "ERROR"
+    world.until("holding")
+    halts = told_of(world.events).halts
+    assert halts[0] == Halt("paused", paused, resumed)
+    assert (halts[1].phase, halts[1].begin > held, halts[1].end) == ("holding", True, None)

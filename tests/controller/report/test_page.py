@@ -261,3 +261,56 @@ def test_a_rollout_under_way_has_a_page():
     root = parsed(render(account, rows(3, int(account.began)), world.now + 30))
     assert words(the(root, ".//h1")) == "canary of shop is in step 1 of 3."
     assert "● step" in words(the(root, ".//header"))
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_time_in_which_no_step_went_on_is_shaded_in_every_plot(is_over: bool):
+    world = World(SHORT)
+    world.until("step")
+    world.order("pause")
+    world.tick(times=7)
+    if is_over:
+        world.order("resume")
+        world.tick(times=3)
+    account = told_of(world.events)
+    begin = int(account.began)
+    root = parsed(render(account, rows(5, begin), world.now))
+    bands = [each for each in root.iter("rect") if each.get("class") == "halt"]
+    assert len(bands) == 2 * 5
+    lasted = 7 if is_over else world.now - account.halts[0].begin
+    assert {words(each) for each in bands} == {f"paused for {lasted:.0f} s"}
+    assert "Shaded: no step went on (paused)." in words(root)
+    begins = (account.halts[0].begin - account.began) / float(
+        the(root, ".//section[@class='plots']").attrib["data-end"]
+    )
+    assert {round(float(each.attrib["x"]), 1) for each in bands} == {
+        round(left + (width - left - right) * begins, 1) for width, left, right in ((960, 68, 12), (360, 58, 6))
+    }
+
+
+def test_without_a_halt_nothing_is_shaded():
+    account = an_account()
+    assert "Shaded" not in words(parsed(render(account, rows(9, int(account.began)), account.end(0))))
+
+
+@pytest.mark.parametrize(
+    ("checks", "sentence"),
+    [
+        ("{kind: error_rate}", ""),
+        ("{kind: error_rate, on_fail: hold}", "Only holds at that limit, and rolls nothing back: error-rate."),
+        (
+            "{kind: error_rate}, {kind: client_errors}",
+            "Not in that mean: client-errors. Only holds at that limit, and rolls nothing back: client-errors.",
+        ),
+        ("{kind: error_rate}, {kind: client_errors, on_fail: rollback}", "Not in that mean: client-errors."),
+    ],
+)
+def test_the_note_on_the_odds_says_which_checks_they_do_not_roll_back_by(checks: str, sentence: str):
+    account = an_account(f"{SHORT}, checks: [{checks}]")
+    names = [check.name for check in account.rollout.policy.checks]
+    said = {name: CheckSaid("PASS", Odds(1, 2)) for name in names}
+    series = [replace(row, checks=said) for row in rows(9, int(account.began))]
+    text = words(parsed(render(account, series, account.end(0))))
+    after = text.partition("All checks together are their weighted mean.")[2]
+    assert after.strip().startswith(sentence)
+    assert ("Not in that mean" in text, "Only holds" in text) == ("Not" in sentence, "Only" in sentence)
