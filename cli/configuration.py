@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.client import AdminClient
-from cli.faults import Fault
+from cli.faults import BadUsage, Fault
 from cli.options import file_option, talks_to_admin
 from cli.output import Output, json_option
 from cli.words import change_in_words
@@ -19,6 +19,7 @@ from cli.words import change_in_words
 if TYPE_CHECKING:
     from config.model import Config
     from config.problems import ConfigError
+    from config.rollout import Rollout
 
 
 class BadConfig(Fault):
@@ -62,6 +63,24 @@ def config_faults() -> Iterator[None]:
         yield
     except ConfigError as exc:
         raise BadConfig(exc) from exc
+
+
+def rollout_of_file(path: str, service: str) -> tuple["Config", "Rollout"]:
+    """A file, and the rollout of a service in it.
+
+    Raises:
+        BadConfig: the file cannot be used.
+        BadUsage: it has no such rollout.
+    """
+    from config.problems import nearest
+
+    config = _load(path)
+    rollout = config.rollouts.get(service)
+    if rollout is None:
+        guess = nearest(service, config.rollouts)
+        hint = f"did you mean {guess}?" if guess else f"it has {', '.join(config.rollouts) or 'none at all'}"
+        raise BadUsage(f"{path} has no rollout for {service!r}; {hint}")
+    return config, rollout
 
 
 @click.group("config")

@@ -11,9 +11,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 from cli.faults import Fault
 
@@ -38,6 +41,21 @@ class Output:
         except Fault as exc:
             click.echo(json.dumps(exc.as_json(), ensure_ascii=False) if self.as_json else exc.as_text(), err=True)
             sys.exit(exc.exit_code)
+
+
+def in_lines(drawn: "RenderableType", plain_width: int) -> str:
+    """What rich draws, without the end of its last line; where no terminal says how wide it is, in plain lines of at
+    most this width.
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = plain_width
+    with console.capture() as captured:
+        console.print(drawn)
+    text = captured.get().removesuffix("\n")
+    return text if console.is_terminal else "\n".join(line.rstrip() for line in text.split("\n"))
 
 
 class Progress:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from cli.configuration import config_faults
+from cli.configuration import rollout_of_file
 from cli.controller import ControllerClient, Plan, PlannedRollback, StepPlan
 from cli.faults import BadUsage
 from cli.options import actor, controller_option, token_option
-from cli.output import Output, json_option
+from cli.output import Output, in_lines, json_option
 from cli.quantities import duration, share
 from cli.words import UNKNOWN
 
@@ -68,8 +68,6 @@ def plan(
 
 
 def _of_file(path: str, service: str, rate: float | None, errors: float, latency: float) -> Plan:
-    from config.load import load
-    from config.problems import nearest
     from controller.api.plan_view import plan_view
     from controller.core.planning import Measured, assumed_latencies, make_plan
 
@@ -77,33 +75,17 @@ def _of_file(path: str, service: str, rate: float | None, errors: float, latency
         raise BadUsage("-c FILE plans without traffic: say how many requests per second with --rate")
     if not 1e-4 <= latency <= 60:
         raise BadUsage("--latency: medians from 0.1 ms to 60 s can be planned with")
-    with config_faults():
-        config = load(path)
-    policy = config.rollouts.get(service)
-    if policy is None:
-        guess = nearest(service, config.rollouts)
-        hint = f"did you mean {guess}?" if guess else f"it has {', '.join(config.rollouts) or 'none at all'}"
-        raise BadUsage(f"{path} has no rollout for {service!r}; {hint}")
+    config, policy = rollout_of_file(path, service)
     endpoints = len(config.services[service].versions[policy.from_].endpoints)
     planned = make_plan(policy, endpoints, Measured(rate, errors, assumed_latencies(latency)))
     return cast(Plan, plan_view(service, policy, planned).model_dump(mode="json", by_alias=True))
 
 
 def _show(output: Output, found: Plan) -> None:
-    from rich.console import Console
-
     if output.as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
         return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH
-    with console.capture() as captured:
-        console.print(_draw(found))
-    drawn = captured.get()
-    if not console.is_terminal:
-        drawn = "\n".join(line.rstrip() for line in drawn.splitlines()) + "\n"
-    click.echo("\n".join([_heading(found), drawn.rstrip("\n"), *found["sentences"]]))
+    click.echo("\n".join([_heading(found), in_lines(_draw(found), _WIDTH), *found["sentences"]]))
 
 
 def _heading(found: Plan) -> str:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
-from cli.configuration import config_faults
+from cli.configuration import rollout_of_file
 from cli.faults import BadUsage, Fault
 from cli.options import file_option
-from cli.output import Output, json_option
+from cli.output import Output, in_lines, json_option
 from cli.quantities import duration, share
 
 if TYPE_CHECKING:
@@ -119,16 +119,7 @@ def _check_ready(plot: Path | None) -> None:
 
 
 def _loaded(path: str, service: str) -> "Config":
-    from config.load import load
-    from config.problems import nearest
-
-    with config_faults():
-        config = load(path)
-    rollout = config.rollouts.get(service)
-    if rollout is None:
-        guess = nearest(service, config.rollouts)
-        hint = f"did you mean {guess}?" if guess else f"it has {', '.join(config.rollouts) or 'none at all'}"
-        raise BadUsage(f"{path} has no rollout for {service!r}; {hint}")
+    config, rollout = rollout_of_file(path, service)
     if rollout.strategy == "rolling":
         raise BadUsage(
             f"the rollout of {service} is rolling: what its traffic does depends on how endpoints are deployed, which "
@@ -211,20 +202,12 @@ class _Bar:
 
 
 def _show(output: Output, task: "Task", table: "Table") -> None:
-    from rich.console import Console
-
     from loadtests.simulate.drawing import draw, sentences
 
     if output.as_json:
         click.echo(json.dumps(_plain(task, table), ensure_ascii=False))
         return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH
-    with console.capture() as captured:
-        console.print(draw(task, table))
-    drawn = captured.get()
-    click.echo(drawn if console.is_terminal else "\n".join(line.rstrip() for line in drawn.splitlines()) + "\n")
+    click.echo(in_lines(draw(task, table), _WIDTH) + "\n")
     click.echo("\n".join(sentences(task, table)))
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Final
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cli.output import in_lines
 from cli.shapes import EndpointStatus, ServiceStatus, State, VersionStatus
 from cli.words import change_in_words, duration, endpoint_in_words, percent, rate
 
@@ -19,14 +20,7 @@ _PLAIN_WIDTH: Final = 200  # where no terminal says how wide it is, so that line
 
 def print_state(state: State) -> None:
     """Print all services on standard output; plain lines when that is no terminal."""
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(draw_state(state))
-        return
-    console.width = _PLAIN_WIDTH
-    with console.capture() as captured:
-        console.print(draw_state(state))
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    click.echo(in_lines(draw_state(state), _PLAIN_WIDTH))
 
 
 def draw_state(state: State) -> RenderableType:

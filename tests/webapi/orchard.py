@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiohttp import ClientResponse, web
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import ConfigDict, Field
-from yarl import URL
 
 from config.admin import Admin
 from config.problems import Problem
+from tests.support.asking import Asking
 from webapi.app import create_app
 from webapi.asking import read_who
 from webapi.call import Call, answer
@@ -129,7 +129,7 @@ def _denied(exc: Exception) -> Denied | None:
     return Denied(409, str(exc), headers={"X-Worm": "yes"}, members={"worms": 1}) if isinstance(exc, Rotten) else None
 
 
-class Orchard:
+class Orchard(Asking):
     """Asks the API; `settings` can be changed, as by a reload."""
 
     def __init__(self, settings: Admin) -> None:
@@ -143,25 +143,7 @@ class Orchard:
             whose="the orchard",
             max_body=MAX_BODY,
         )
-        self.client: TestClient[Any, Any] = TestClient(TestServer(app))
-
-    async def ask(self, method: str, path: str, **more: Any) -> tuple[ClientResponse, Any]:
-        """The response and its JSON (or its text)."""
-        async with self.client.request(method, URL(path, encoded=True), **more) as response:
-            text = await response.text()
-        return response, await response.json(content_type=None) if "json" in response.content_type and text else text
-
-    async def get(self, path: str, **more: Any) -> Any:
-        """The content of a good answer."""
-        response, content = await self.ask("GET", path, **more)
-        assert response.status == 200, content
-        return content
-
-    async def problem(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
-        """Status and content of a refusal."""
-        response, content = await self.ask(method, path, **more)
-        assert response.content_type == "application/problem+json", content
-        return response.status, content
+        super().__init__(TestClient(TestServer(app)))
 
 
 def settings_of(*, tokens: Iterable[Mapping[str, Any]] = (), **settings: Any) -> Admin:
