@@ -13,7 +13,7 @@ COMPILED := $(shell find proxy -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 BUILD := setup.py $(wildcard build_backend/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench decisions load smuggling build clean
+.PHONY: help demo test lint format bench decisions load chaos smuggling build clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ decisions: build ## compare rules that roll back or promote, on simulated traffi
 
 load: build ## run locust against the demo, while a rollout is under way
 	$(BIN)/python -m loadtests.run $(ARGS)
+
+chaos: build ## inject every fault of docs/failure-modes.md and show what came of it; ARGS=--long for the recorded forms
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 smuggling: build ## send requests hidden in requests through the proxy to seven servers
 	$(BIN)/python -m loadtests.smuggling $(ARGS)
