@@ -27,6 +27,7 @@ def check_references(tree: Mapping[str, object]) -> Complaints:
     """Yield a complaint for everything in the file that does not fit together."""
     services = _mapping(tree.get("services"))
     yield from _check_listeners(tree)
+    yield from _check_introductions(tree)
     yield from _check_tokens(tree)
     for name, service in services.items():
         yield from _check_split(("services", name), _mapping(service))
@@ -47,6 +48,17 @@ def _check_listeners(tree: Mapping[str, object]) -> Complaints:
     places += [(("listen", index, "address"), address) for index, address in enumerate(listeners)]
     taken = [(path, address) for path, address in _parsed(places, parse_listen_address) if not _is_any_port(address)]
     yield from _check_unique(taken, "{} is listened on already")
+
+
+def _check_introductions(tree: Mapping[str, object]) -> Complaints:
+    """A listener that takes PROXY headers from nobody serves nobody."""
+    if tree.get("trusted_proxies") not in (None, ()):
+        return
+    for index, item in enumerate(_list(tree.get("listen"))):
+        listener, path = _mapping(item), ("listen", index, "proxy_protocol")
+        for _, address in _parsed([(path, listener.get("address"))], parse_listen_address):
+            if listener.get("proxy_protocol") is True and isinstance(address, TcpAddress):
+                yield Complaint(path, "needs trusted_proxies: without them no connection is taken here")
 
 
 def _check_tokens(tree: Mapping[str, object]) -> Complaints:

@@ -12,6 +12,7 @@ Rules:
 
 from libc.errno cimport EADDRNOTAVAIL, ECONNREFUSED, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from libc.stdint cimport int64_t
+from libc.string cimport memcmp
 
 from proxy.core.routing cimport Rule
 from proxy.wire.counters cimport attempt_ended, attempt_started
@@ -113,9 +114,11 @@ cdef class Asking(Ending):
     cdef bint _is_misdirected(self, Bytes p) except -1:
         """Is the host one that another certificate than the client's is for (RFC 9110 section 15.5.20)?"""
         cdef Head* head = &self.plane.head
-        cdef bytes authority = p[head.authority:head.authority + head.authority_len]
-        if authority == self.client.covered:
+        cdef bytes authority = self.client.covered
+        if authority is not None and len(authority) == head.authority_len \
+                and memcmp(<const char*> authority, p + head.authority, head.authority_len) == 0:
             return False
+        authority = p[head.authority:head.authority + head.authority_len]
         if self.client.certificate.is_misdirected(without_port(authority).decode("ascii", "replace")):
             return True
         self.client.covered = authority

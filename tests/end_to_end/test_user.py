@@ -11,7 +11,7 @@ import pytest
 from tests.support.certificates import Authority
 from tests.support.named_upstreams import named_upstreams
 from tests.support.roots import require_root
-from tests.support.whole_proxy import WholeProxy, a_service, failed_start, wait_until, whole_proxy
+from tests.support.whole_proxy import WholeProxy, a_service, wait_until, whole_proxy
 
 OURS = Authority()
 UID = pwd.getpwnam("nobody").pw_uid
@@ -58,9 +58,3 @@ def test_workers_are_that_user_and_what_replaces_them_too(tmp_path: Path) -> Non
         (tmp_path / "server.key").chmod(0o600)
         proxy.admin.reload()
         assert shown_serial(proxy) != first
-
-
-def test_a_user_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    code, words = failed_start(tmp_path, {**a_service({"v1": "127.0.0.1:1"}, {"v1": 1}), "user": "no-such-user"})
-    assert code == 2
-    assert "user: this machine has no user 'no-such-user'" in words

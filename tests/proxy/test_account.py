@@ -5,10 +5,15 @@ import os
 import pwd
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from config.load import load
+from config.problems import ConfigError
 from proxy.account import Account, find_account, parse_account
+from proxy.state import StateFolder
+from proxy.supervisor import Supervisor
 from tests.support.roots import require_root
 
 NOBODY = pwd.getpwnam("nobody")
@@ -85,3 +90,15 @@ def test_whoever_became_another_one_stays_that_and_may_look_at_itself() -> None:
     )
     uid, gid = NOBODY.pw_uid, NOBODY.pw_gid
     assert said.stdout == f"({uid}, {uid}, {uid}) ({gid}, {gid}, {gid}) [{gid}]\n"
+
+
+def test_a_proxy_whose_workers_cannot_be_their_user_does_not_start(tmp_path: Path) -> None:
+    path = tmp_path / "serinus.yaml"
+    services = "services: {shop: {versions: {v1: {endpoints: ['127.0.0.1:1']}}}}"
+    path.write_text(f"listen: [{{address: 127.0.0.1:0}}]\n{services}\nuser: no-such-user\n")
+    state = StateFolder(tmp_path / "state")
+    try:
+        with pytest.raises(ConfigError, match="user: this machine has no user 'no-such-user'"):
+            Supervisor(load(path), path, state)
+    finally:
+        state.close()
