@@ -3,9 +3,11 @@
 #   ARGS     more arguments for the command of a target   make test ARGS='-k routing'
 #   BREAK    what is wrong with the new version           make demo BREAK=errors
 #   JOBS     test files at once; all cores without it     make test JOBS=0 ARGS='--pdb'
+#   SECONDS  how long to look for faults                  make fuzz SECONDS=600
 #   ONLY     which lines `make bench` measures            make bench ONLY=small ARGS="--peers floor"
 PYTHON ?= python3
 JOBS ?= auto
+SECONDS ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -13,7 +15,7 @@ COMPILED := $(shell find proxy -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 BUILD := setup.py $(wildcard build_backend/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench decisions load chaos smuggling build clean
+.PHONY: help demo test lint format bench decisions load chaos smuggling fuzz build clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +49,9 @@ chaos: build ## inject every fault of docs/failure-modes.md and show what came o
 
 smuggling: build ## send requests hidden in requests through the proxy to seven servers
 	$(BIN)/python -m loadtests.smuggling $(ARGS)
+
+fuzz: build ## send random messages through the data path, compiled with AddressSanitizer, for SECONDS=60
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 build: $(VENV)/built ## compile what changed, in place
 

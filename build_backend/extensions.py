@@ -4,11 +4,13 @@ Owns: compiler directives and flags. Must not: choose the compiler (see `toolcha
 
 The generated C goes to build/cython, objects and libraries below build/, so that the next build repeats only what
 changed. `SERINUS_BUILD=sanitize` builds with every check that Cython and the C compiler have (AddressSanitizer);
-run such a build with LD_PRELOAD set to the compiler's libasan.
+run such a build with LD_PRELOAD set to the compiler's libasan. `SERINUS_BUILD=fuzz` reports every edge besides, to
+whoever defines the functions that gcc calls for that (tests/fuzz/coverage.c).
 """
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -21,40 +23,39 @@ SOURCE_FOLDERS = ("proxy/core", "proxy/wire")
 
 RELEASE = "release"
 SANITIZE = "sanitize"
+FUZZ = "fuzz"
 
+_CHECKED = {"boundscheck": True, "wraparound": False, "initializedcheck": True, "cdivision": False, "nonecheck": True}
+_SANITIZED = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address", "-UNDEBUG"]
 DIRECTIVES = {
     RELEASE: {"boundscheck": False, "wraparound": False, "initializedcheck": False, "cdivision": True},
-    SANITIZE: {
-        "boundscheck": True,
-        "wraparound": False,
-        "initializedcheck": True,
-        "cdivision": False,
-        "nonecheck": True,
-    },
+    SANITIZE: _CHECKED,
+    FUZZ: _CHECKED,
 }
 COMPILE_FLAGS = {
     RELEASE: ["-O2", "-g1"],
-    SANITIZE: ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address", "-UNDEBUG"],
+    SANITIZE: _SANITIZED,
+    FUZZ: [*_SANITIZED, "-fsanitize-coverage=trace-pc,trace-cmp"],
 }
-LINK_FLAGS = {RELEASE: [], SANITIZE: ["-fsanitize=address"]}
+LINK_FLAGS = {RELEASE: [], SANITIZE: ["-fsanitize=address"], FUZZ: ["-fsanitize=address"]}
 
 
 def flavour() -> str:
     """What $SERINUS_BUILD asks for, `release` when it is not set.
 
     Raises:
-        SystemExit: it is neither.
+        SystemExit: it is none of them.
     """
     name = os.environ.get("SERINUS_BUILD") or RELEASE
     if name not in DIRECTIVES:
-        raise SystemExit(f"serinus: SERINUS_BUILD={name!r} is unknown; use {RELEASE} or {SANITIZE}.")
+        raise SystemExit(f"serinus: SERINUS_BUILD={name!r} is unknown; use {RELEASE}, {SANITIZE} or {FUZZ}.")
     return name
 
 
-def discover(root: Path) -> list[Extension]:
+def discover(root: Path, source_folders: Sequence[str] = SOURCE_FOLDERS) -> list[Extension]:
     """One extension for each .pyx; all are built again when a header or these flags change."""
     name = flavour()
-    folders = [root / folder for folder in SOURCE_FOLDERS]
+    folders = [root / folder for folder in source_folders]
     headers = sorted(header for folder in folders for header in folder.rglob("*.h"))
     depends = [*(str(header.relative_to(root)) for header in headers), "build_backend/extensions.py"]
     return [

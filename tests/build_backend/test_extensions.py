@@ -51,7 +51,14 @@ def test_a_sanitized_build_checks_what_a_release_does_not(project: Path, monkeyp
     assert not extensions.DIRECTIVES["release"]["boundscheck"]
 
 
+def test_a_build_that_is_fuzzed_is_sanitized_and_reports_edges(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SERINUS_BUILD", "fuzz")
+    wanted = {"-fsanitize=address", "-fsanitize-coverage=trace-pc,trace-cmp"}
+    assert all(wanted <= set(extension.extra_compile_args) for extension in discover(project))
+    assert extensions.DIRECTIVES["fuzz"] == extensions.DIRECTIVES["sanitize"]
+
+
 def test_an_unknown_build_is_refused_with_the_known_ones(project: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SERINUS_BUILD", "sanitise")
-    with pytest.raises(SystemExit, match="SERINUS_BUILD='sanitise' is unknown; use release or sanitize"):
+    with pytest.raises(SystemExit, match="SERINUS_BUILD='sanitise' is unknown; use release, sanitize or fuzz"):
         discover(project)

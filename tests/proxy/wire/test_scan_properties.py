@@ -1,6 +1,6 @@
 """What passes is what two independent parsers read in it, however it is made and cut; what is no HTTP does no harm.
 
-The oracles are h11 and httptools. Names of fields, and what happens to each, are modelled here once more.
+The oracles are h11 and httptools. What happens to each field is modelled in tests/support/passing.py.
 """
 
 import select
@@ -10,17 +10,16 @@ import h11
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.corpus import plain, whole_message, without_ours
+from tests.support.corpus_play import Play, Played
 from tests.support.oracles import Read, asking_h11, read_by_h11, read_by_httptools
-from tests.support.peers import PATIENCE, Message, Pair, Peer, Upstream
+from tests.support.passing import answer_passes, passed, passes
+from tests.support.peers import PATIENCE, Peer, Upstream
 from tests.support.random_messages import (
-    ADDED,
     CUTS,
     FRAMING,
     GARBAGE,
-    HOP,
-    KNOWN,
     KNOWN_METHODS,
-    STRANGERS,
     Raw,
     answers,
     cut,
@@ -32,38 +31,6 @@ from tests.support.stage import GET, Stage, eventually
 POST = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n"
 LAST = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 MANY = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-# The model
-
-
-def dashed(name: bytes) -> bytes:
-    return name.lower().replace(b"_", b"-")
-
-
-def named_by_connection(fields: tuple[Pair, ...]) -> set[bytes]:
-    lists = [value for name, value in fields if name.lower() == b"connection"]
-    return {token.strip(b" \t").lower() for value in lists for token in value.split(b",")}
-
-
-def passes(pair: Pair, fields: tuple[Pair, ...], chunked: bool) -> bool:
-    """Is this field of a stranger's request forwarded?"""
-    name = pair[0].lower()
-    is_twin = b"_" in name and (dashed(name) in KNOWN or dashed(name).startswith(b"x-serinus-"))
-    if is_twin or name in FRAMING | ADDED | HOP | STRANGERS or name.startswith(b"x-serinus-"):
-        return False
-    return (chunked or name != b"trailer") and name not in named_by_connection(fields)
-
-
-def answer_passes(pair: Pair, fields: tuple[Pair, ...], chunked: bool) -> bool:
-    name = pair[0].lower()
-    if name in FRAMING | HOP or name.startswith(b"x-serinus-") or name in named_by_connection(fields):
-        return False
-    return name != b"trailer" or chunked
-
-
-def passed(seen: Message) -> list[Pair]:
-    """The fields that did not come from us."""
-    ours = (b"TE", b"trailers"), (b"Connection", b"TE")
-    return [pair for pair in seen.fields if pair not in ours and pair[0].lower() not in FRAMING | ADDED]
 
 
 def over_unix(stage: Stage) -> Upstream:
@@ -113,8 +80,8 @@ def test_a_response_arrives_as_others_read_it(stage: Stage, raw: Raw, positions:
     start, fields, body, *_ = read_by_h11(raw.text, b"GET")
     assert (start, body) == (raw.start, raw.body)
     assert (got.line, got.body) == (start, body)
-    passed = [pair for pair in got.fields if pair[0].lower() not in FRAMING]
-    assert passed == [pair for pair in fields if answer_passes(pair, raw.fields, raw.chunked)]
+    told = [pair for pair in got.fields if pair[0].lower() not in FRAMING]
+    assert told == [pair for pair in fields if answer_passes(pair, raw.fields, raw.chunked)]
     read = Read(got.line, list(got.fields), got.body, list(got.trailers))
     assert read_by_h11(bytes(client.record), b"GET") == read
 
@@ -155,6 +122,26 @@ def test_nothing_that_an_upstream_sends_does_harm(stage: Stage, text: bytes, pos
     assert_well_formed(asking_h11(b"POST"), bytes(client.record))
     eventually(lambda: stage.gauges()["clients"] == stage.gauges()["requests in flight"] == 0)
     assert stage.worker.program.poll() is None
+
+
+@settings(MANY, max_examples=40)
+@given(text=spoiled(requests()).filter(lambda text: not text.startswith(b"HEAD")), positions=CUTS)
+def test_it_does_not_matter_how_a_request_is_cut(stage: Stage, text: bytes, positions: list[int]) -> None:
+    """Its last line has an end: a fault in one that has none may be seen only when that comes."""
+    over_unix(stage)
+    text += b"\r\n"
+    whole, parts = (
+        Play(stage.client(unix=True), some, stage.upstream).run() for some in ([text], cut(text, positions))
+    )
+
+    assert whole.statuses == parts.statuses
+    assert forwarded(whole) == forwarded(parts)
+
+
+def forwarded(played: Played) -> list[bytes]:
+    """The requests that arrived whole."""
+    messages = (whole_message(record) for record in played.arrived)
+    return [plain(without_ours(message)) for message in messages if message]
 
 
 def answer_all(stage: Stage, client: Peer, parts: list[bytes]) -> list[bytes]:
