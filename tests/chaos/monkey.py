@@ -14,6 +14,7 @@ Invariants:
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
@@ -48,6 +49,8 @@ SERVICE: Final[dict[str, Any]] = {
     "health": {"tcp": True, "interval": "200ms", "timeout": "200ms", "rise": 1},
     "drain": {"timeout": "1s", "jitter": "100ms"},
 }
+#: What a change would have made whose answer nobody waits for: it may be made later than the next one.
+CUT: Final = {"stable": 30, "canary": 70}
 #: A long time, so that a proxy that hangs is told from one that is slow on a busy machine.
 PATIENCE: Final = 120.0
 
@@ -87,8 +90,10 @@ def _standing_still(*pids: int) -> Iterator[None]:
 
 
 def _a_worker(scene: Scene) -> int:
-    wait_until(lambda: len(scene.proxy.workers()) == 2, "for two workers")
-    return scene.chance.choice(scene.proxy.workers())
+    """Also one that is dead and not replaced yet: who replaces it may stand still."""
+    while not (workers := scene.proxy.workers()):
+        time.sleep(0.01)
+    return scene.chance.choice(workers)
 
 
 # Faults: each is over when its block is. What they need is chosen at their beginning.
@@ -140,7 +145,7 @@ def poison_a_version(scene: Scene) -> Iterator[None]:
 
 def take_descriptors(scene: Scene) -> Iterator[None]:
     worker = _a_worker(scene)
-    with suppress(ProcessLookupError, FileNotFoundError):
+    with suppress(OSError):
         before = resource.prlimit(worker, resource.RLIMIT_NOFILE)
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{worker}/fd")) + 2, before[1]))
     yield
@@ -161,18 +166,20 @@ def flood(scene: Scene) -> Iterator[None]:
 
 def change_weights(scene: Scene) -> Iterator[None]:
     canary = scene.chance.randrange(101)
-    with suppress(Fault):  # a worker is being replaced: it is in force then, but not confirmed
-        changed = scene.proxy.admin.set_split("shop", {"stable": 100 - canary, "canary": canary})
-        scene.see(int(changed["generation"]))
-    found = scene.proxy.admin.service("shop")["split"]
-    assert found == {"stable": 100 - canary, "canary": canary}
+    wanted = {"stable": 100 - canary, "canary": canary}
+    with suppress(Fault):  # not confirmed by a worker that is being replaced
+        scene.see(int(scene.proxy.admin.set_split("shop", wanted)["generation"]))
+        found = scene.proxy.admin.service("shop")["split"]
+        assert found in (wanted, CUT), found
     yield
 
 
 def read_the_file_again(scene: Scene) -> Iterator[None]:
     good = scene.proxy.path.read_text()
     if scene.chance.random() < 0.5:
-        scene.proxy.path.write_text(scene.chance.choice([good[: len(good) // 2], "no: configuration", ""]))
+        # Cut within a word, or what is left could be a good file with other timeouts.
+        half = good[: good.index("versions") + 4]
+        scene.proxy.path.write_text(scene.chance.choice([half, "no: configuration", ""]))
     scene.proxy.program.send_signal(signal.SIGHUP)
     yield
     scene.proxy.path.write_text(good)
@@ -194,7 +201,7 @@ def let_two_change_at_once(scene: Scene) -> Iterator[None]:
 def cut_a_change(scene: Scene) -> Iterator[None]:
     """Nobody hears the answer; it is made once, or not at all."""
     host, _, port = scene.proxy.admin_address.rpartition(":")
-    text = b'{"weights": {"stable": 30, "canary": 70}}'
+    text = json.dumps({"weights": CUT}).encode()
     head = b"PUT /v1/services/shop/split HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     whole = head + b"Content-Length: %d\r\n\r\n" % len(text) + text
     peer = Peer(socket.create_connection((host, int(port))))
@@ -302,7 +309,7 @@ _FLOODED: Final = 100
 def a_scene(folder: Path) -> Iterator[Scene]:
     """A proxy with two versions, for as many seeds as one likes."""
     with toxic_upstreams(*VERSIONS) as upstreams:
-        tree = a_service(upstreams.places, {"stable": 50, "canary": 50}, **SERVICE)
+        tree = {**a_service(upstreams.places, {"stable": 50, "canary": 50}, **SERVICE), "drain_timeout": "5s"}
         with whole_proxy(folder, tree) as proxy:
             checked(proxy.address)
             yield Scene(proxy, upstreams)
