@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from config.guard import Guard, guard_of
-from proxy.core.breaking import Counts, LastAttempts, Trip
+from proxy.core.attempts import Counts
+from proxy.core.blame import Blame
+from proxy.core.breaking import LastAttempts, Trip
 from proxy.core.live import Change, Live, LiveEndpoint, LiveService, Refused, set_split
 from proxy.core.outcome import Outcome
 from proxy.core.serving import EndpointHealth
@@ -103,7 +105,7 @@ class _Followed:
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
         rule = guard.rule
-        self.attempts = LastAttempts(rule.window, rule.fails, beside=guard.only_beside_reference)
+        self.attempts = LastAttempts(rule.window, rule.fails, Blame() if guard.only_beside_reference else None)
         self.own = Tally()
         self.reference = Tally()
 
@@ -142,7 +144,10 @@ class Breaker:
 
     def _count(self, followed: _Followed, service: str, version: str) -> Trip | None:
         own = self._ended(followed.own, service, version)
-        return followed.attempts.add(own, self._ended(followed.reference, service, followed.guard.reference))
+        reference = followed.guard.reference
+        weights = self._supervisor.live.services[service].weights
+        share = weights[version] / (weights[version] + weights[reference])
+        return followed.attempts.add(own, self._ended(followed.reference, service, reference), share)
 
     def _ended(self, tally: Tally, service: str, version: str) -> Counts:
         slot = self._supervisor.slots.version(service, version)

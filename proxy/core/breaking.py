@@ -13,10 +13,10 @@ twenty times a second: within a sample, nobody knows which attempts failed. With
 3. With one attempt per sample, it trips at exactly the first attempt that makes `fails` failures of the last `window`.
 4. It does not trip unless the reference version is well over the same time: its share of failures is at most half that
    of the failing version. No attempts of the reference say nothing against it.
-5. Beside a reference that has requests too (a rollout), a fault of both must not be blamed on one of them, however
-   often one looks. There, of all that failed in the same time, it must be no chance that so many were the version's: at
-   most `CHANCE` if requests are dealt by lot (Fisher's exact test). No attempts of the reference then mean that nobody
-   can say. Where `window` attempts of the version are too few for that, twice, four times ... as many are looked at.
+5. Beside a reference that has requests too (a rollout), more is asked for, as a good version would else be taken out by
+   chance now and then: evidence of `SURE` : 1 that it fails by itself (`proxy.core.blame`), and that the failures among
+   those attempts are more than a version that fails at `GROSS`, as a cold one may, has by chance (`CHANCE`). No
+   attempts of the reference mean that nobody can say.
 """
 
 from __future__ import annotations
@@ -27,27 +27,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.core.attempts import Counts
+from proxy.core.blame import Blame
+
 #: Clearly below. With less distance, a fault of what both versions depend on would be blamed on one of them.
 WELL_SHARE: Final = 0.5
-#: Five failures of five beside 45 good ones are less probable, 5e-7. In a minute in which both versions fail alike, one
-#: looks some thousand times.
-CHANCE: Final = 1e-5
-#: The most windows that are looked at together.
-LONGEST: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Attempts that ended, and how many of them were failures."""
-
-    attempts: int = 0
-    failures: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(self.attempts + other.attempts, self.failures + other.failures)
-
-    def __sub__(self, other: Counts) -> Counts:
-        return Counts(self.attempts - other.attempts, self.failures - other.failures)
+SURE: Final = 500.0
+GROSS: Final = 0.05
+CHANCE: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +53,31 @@ class Trip:
 class LastAttempts:
     """The newest samples of one version that together hold `window` attempts or more, beside those of the reference.
 
-    `beside`: rule 5 holds.
+    `blame`: rule 5 holds.
     """
 
-    def __init__(self, window: int, fails: int, *, beside: bool = False) -> None:
+    def __init__(self, window: int, fails: int, blame: Blame | None = None) -> None:
         self.window = window
         self.fails = fails
-        self._beside = beside
-        self._kept = window * (LONGEST if beside else 1)
+        self._blame = blame
         self._samples: deque[tuple[Counts, Counts]] = deque()
         self._attempts = 0
         self._silent = Counts()
 
-    def add(self, version: Counts, reference: Counts) -> Trip | None:
-        """Count what ended since the last call, and say whether the version has to go."""
+    def add(self, version: Counts, reference: Counts, share: float = 0.0) -> Trip | None:
+        """Count what ended since the last call, and say whether the version has to go.
+
+        `share`: what the weights give to it, of what they give to both.
+        """
+        if self._blame is not None:
+            self._blame.take(version, reference, share)
         self._silent += reference
         if version.attempts <= 0:
             return None
         self._samples.append((version, self._silent))
         self._attempts += version.attempts
         self._silent = Counts()
-        while self._attempts - self._samples[0][0].attempts >= self._kept:
+        while self._attempts - self._samples[0][0].attempts >= self.window:
             self._attempts -= self._samples.popleft()[0].attempts
         if not version.failures:
             return None
@@ -95,20 +86,14 @@ class LastAttempts:
         )
 
     def _candidates(self) -> Iterator[Trip]:
-        """The newest samples: as many as fit into the window, those that fill it, and those that fill longer ones."""
-        version, reference, wanted = Counts(), Counts(), self.window
+        """The newest samples: as many as fit into the window, and those that fill it."""
+        version, reference = Counts(), Counts()
         for of_version, of_reference in reversed(self._samples):
             before = Trip(version, reference)
             version, reference = version + of_version, reference + of_reference
-            if version.attempts < wanted:
-                continue
-            if wanted == self.window < version.attempts:
+            if version.attempts > self.window:
                 yield before
-            yield Trip(version, reference)
-            while wanted <= version.attempts:
-                wanted *= 2
-        if version.attempts < wanted:
-            yield Trip(version, reference)
+        yield Trip(version, reference)
 
     def _is_failing(self, counts: Counts) -> bool:
         share_reached = counts.failures * self.window >= self.fails * counts.attempts
@@ -116,7 +101,11 @@ class LastAttempts:
 
     def _is_its(self, trip: Trip) -> bool:
         """Whether the failures are the version's own."""
-        return is_well(trip) and (not self._beside or chance(trip) <= CHANCE)
+        if not is_well(trip):
+            return False
+        if self._blame is None:
+            return True
+        return trip.reference.attempts > 0 and self._blame.odds >= SURE and chance(trip.version, GROSS) <= CHANCE
 
 
 def is_well(trip: Trip) -> bool:
@@ -125,29 +114,23 @@ def is_well(trip: Trip) -> bool:
     return reference.failures * version.attempts <= WELL_SHARE * version.failures * reference.attempts
 
 
-def chance(trip: Trip) -> float:
-    """The probability that so many of all failures, or more, are the version's, if both versions are alike.
+def chance(counts: Counts, rate: float) -> float:
+    """The probability of so many failures or more, when each attempt fails at a rate that is below that share of them.
 
-    That is the tail of the hypergeometric distribution (Fisher's exact test). Every term is the one before it times a
-    ratio that falls, so what is left out after the last one is less than a thousandth.
+    That is the tail of the binomial distribution. Every term is the one before it times a ratio that falls, so what is
+    left out after the last one is less than a thousandth.
     """
-    version, reference = trip.version, trip.reference
-    failures, attempts = version.failures + reference.failures, version.attempts + reference.attempts
-    most = min(failures, version.attempts)
-    found = version.failures
+    attempts, found = counts.attempts, counts.failures
     term = math.exp(
-        _log_choose(version.attempts, found)
-        + _log_choose(reference.attempts, failures - found)
-        - _log_choose(attempts, failures)
+        math.lgamma(attempts + 1)
+        - math.lgamma(found + 1)
+        - math.lgamma(attempts - found + 1)
+        + found * math.log(rate)
+        + (attempts - found) * math.log1p(-rate)
     )
     total = 0.0
-    while found <= most and term > total / 1000:
+    while found <= attempts and term > total / 1000:
         total += term
-        left = reference.attempts - failures + found + 1
-        term *= (version.attempts - found) * (failures - found) / ((found + 1) * left)
+        term *= (attempts - found) / (found + 1) * rate / (1 - rate)
         found += 1
     return min(total, 1.0)
-
-
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

@@ -20,6 +20,7 @@ from loadtests.decisions.rules.oracle import Oracle
 from loadtests.decisions.rules.prometheus import histogram_quantile
 from loadtests.decisions.rules.serinus import Serinus
 from loadtests.decisions.traffic import BINS, FASTEST, USUAL, slower
+from loadtests.decisions.tripping import does_trip
 from loadtests.decisions.worlds import Case, bad_cases, good_cases
 
 CASES = {case.name: case for case in [*good_cases(), *bad_cases()]}
@@ -53,6 +54,12 @@ def test_a_rule_ends_when_its_source_says(rule, case: Case, ended: str, at: int)
 @pytest.mark.parametrize("rule", [Serinus(), Flagger("", 5), Oracle()])
 def test_the_same_seed_gives_the_same_rollout(rule):
     assert run(rule, BROKEN) == run(rule, BROKEN)
+
+
+@pytest.mark.parametrize("world", ["equal, 50/s", "outage of both, 30 %, 3 min", "outage, 30 % and 36 %"])
+def test_the_breaker_of_a_rollout_takes_out_no_good_version(world: str):
+    number = [case.name for case in good_cases()].index(world)
+    assert not any(does_trip(number, seed) for seed in range(10))
 
 
 def test_nobody_spoils_less_than_the_oracle():

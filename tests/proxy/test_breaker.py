@@ -9,7 +9,7 @@ import pytest
 from config.guard import Brought
 from config.service import Breaker as ABreaker
 from proxy.breaker import BY, Breaker, Tally, taken_out
-from proxy.core.breaking import Counts
+from proxy.core.attempts import Counts
 from proxy.core.leasing import end_lease, make_lease, run_out
 from proxy.core.live import Change, Lease, Live, Refused, activate, set_endpoint_state, set_split
 from proxy.core.outcome import Outcome
@@ -186,13 +186,13 @@ class TestARolloutInTheFile:
     async def test_its_breaker_guards_the_new_version_by_default(self):
         guarded = Guarded(in_a_rollout())
         await guarded.see(*[Outcome.OK] * 180, version="stable")
-        await guarded.see(*[Outcome.OK] * 15, *[BAD] * 5)
+        await guarded.see(*[Outcome.OK] * 14, *[BAD] * 6)
         assert guarded.weights == TAKEN
 
     async def test_it_blames_no_fault_of_both_on_the_new_version_by_chance(self):
         guarded = Guarded(in_a_rollout())
         await guarded.see(*[Outcome.OK] * 27, *[BAD] * 3, version="stable")
-        await guarded.see(*[Outcome.OK] * 15, *[BAD] * 5)
+        await guarded.see(*[Outcome.OK] * 14, *[BAD] * 6)
         assert guarded.weights == FIRST
 
     async def test_it_can_be_off(self):

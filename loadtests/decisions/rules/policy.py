@@ -38,7 +38,9 @@ from controller.judging import Judging
 from loadtests.decisions.rollouts import Account, Ended, Outcome
 from loadtests.decisions.traffic import Seconds
 from loadtests.decisions.worlds import Case
-from proxy.core.breaking import Counts, LastAttempts
+from proxy.core.attempts import Counts
+from proxy.core.blame import Blame
+from proxy.core.breaking import LastAttempts
 
 _BEFORE: Final = 120  # seconds of the old version alone that the judge has seen
 _CHUNK: Final = 20
@@ -92,16 +94,16 @@ class _SimulatedBreaker:
 
     def __init__(self, rule: Policy, rng: np.random.Generator) -> None:
         guard = guard_of(rule.config, rule.service, rule.config.rollouts[rule.service].to)
-        self._last = LastAttempts(guard.rule.window, guard.rule.fails) if guard else None
+        self._last = LastAttempts(guard.rule.window, guard.rule.fails, Blame()) if guard else None
         self._rng = rng
 
-    def trip(self, old: Seconds, new: Seconds, row: int) -> tuple[float, str] | None:
+    def trip(self, old: Seconds, new: Seconds, row: int, share: float) -> tuple[float, str] | None:
         """The part of the second after which it has opened, and why; None when it does not."""
         requests = int(new.requests[row])
         if self._last is None or not requests:
             return None
         for look, (own, reference) in enumerate(zip(self._looks(new, row), self._looks(old, row), strict=True)):
-            trip = self._last.add(own, reference)
+            trip = self._last.add(own, reference, share)
             if trip:
                 return min((look + 1) / _LOOKS + _TAKING_OUT, 1.0), trip.reason
         return None
@@ -155,7 +157,7 @@ class _Walk:
             self._chunk = second, *self._case.world.sample(self._rng, second, _CHUNK, share, self._account.served)
         begin, old, new = self._chunk
         row = second - begin
-        opened = self._breaker.trip(old, new, row) if 0 < share < 1 else None
+        opened = self._breaker.trip(old, new, row, share) if 0 < share < 1 else None
         if opened:
             part, reason = opened
             old, new = _dealt_anew(old, new, row, part)

@@ -1,13 +1,16 @@
 """The rule of the breaker, against attempts that are known one by one and sampled in any way."""
 
+import math
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import hypergeom
+from scipy.stats import binom
 
-from proxy.core.breaking import CHANCE, LONGEST, Counts, LastAttempts, Trip, chance, is_well
+from proxy.core.attempts import Counts
+from proxy.core.blame import Blame
+from proxy.core.breaking import CHANCE, GROSS, SURE, LastAttempts, Trip, chance, is_well
 
 NOTHING = Counts()
 
@@ -134,61 +137,65 @@ class TestTheReference:
 
 class TestBesideAReferenceThatHasRequestsToo:
     def test_what_can_be_no_chance_trips_at_once(self):
-        attempts = LastAttempts(20, 5, beside=True)
+        attempts = LastAttempts(20, 5, Blame())
         trip = Trip(Counts(5, 5), Counts(45, 0))
-        assert attempts.add(*_parts(trip)) == trip
+        assert attempts.add(trip.version, trip.reference, 0.1) == trip
 
     def test_what_may_be_chance_does_not(self):
         """Half of all requests fail; five in a row of one version are nothing special."""
-        attempts = LastAttempts(20, 5, beside=True)
-        assert attempts.add(Counts(5, 5), Counts(5, 2)) is None
+        attempts = LastAttempts(20, 5, Blame())
+        assert attempts.add(Counts(5, 5), Counts(5, 2), 0.5) is None
         assert LastAttempts(20, 5).add(Counts(5, 5), Counts(5, 2)) is not None
 
-    def test_a_silent_reference_says_nothing(self):
-        assert LastAttempts(20, 5, beside=True).add(Counts(20, 20), NOTHING) is None
+    def test_five_of_twenty_may_be_a_cold_start_and_six_may_not(self):
+        for failures, trips in ((5, False), (6, True)):
+            attempts = LastAttempts(20, 5, Blame())
+            for attempt in range(20):
+                trip = attempts.add(Counts(1, attempt < failures), Counts(99, 0), 0.01)
+                assert (trip is not None) <= trips or attempt < 16
+            assert (attempts.add(Counts(1, 1), Counts(99, 0), 0.01) is not None) is trips
 
-    def test_a_reference_with_few_requests_is_listened_to_for_longer(self):
-        attempts = LastAttempts(20, 5, beside=True)
-        tripped = [attempts.add(Counts(9, 9), Counts(1, 0)) for _ in range(5)]
-        assert tripped == [None, None, None, None, Trip(Counts(45, 45), Counts(5, 0))]
+    def test_a_silent_reference_says_nothing(self):
+        assert LastAttempts(20, 5, Blame()).add(Counts(20, 20), NOTHING, 0.1) is None
 
     def test_a_version_that_becomes_bad_after_a_good_past_trips_by_its_newest_attempts(self):
-        attempts = LastAttempts(20, 5, beside=True)
+        attempts = LastAttempts(20, 5, Blame())
         for _ in range(200):
-            assert attempts.add(Counts(1, 0), Counts(9, 0)) is None
-        tripped = [attempts.add(Counts(1, 1), Counts(9, 0)) is not None for _ in range(6)]
-        assert tripped.index(True) <= 5
+            assert attempts.add(Counts(1, 0), Counts(9, 0), 0.1) is None
+        tripped = [attempts.add(Counts(1, 1), Counts(9, 0), 0.1) is not None for _ in range(7)]
+        assert tripped.index(True) <= 6
 
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.9], ids=lambda share: f"{share:.0%} of the requests")
     @pytest.mark.parametrize("failing", [0.02, 0.1, 0.3, 0.9], ids=lambda failing: f"{failing:.0%} fail")
-    def test_a_fault_of_both_is_blamed_on_nobody_for_a_minute(self, share: float, failing: float):
-        """Fifty requests a second, dealt by lot."""
+    def test_a_fault_of_both_is_blamed_on_nobody(self, share: float, failing: float):
+        """Three minutes of fifty requests a second, dealt by lot, three times over."""
         lot = random.Random(7)
-        attempts = LastAttempts(20, 5, beside=True)
-        for _ in range(600):
-            new = sum(lot.random() < share for _ in range(5))
-            fails = [lot.random() < failing for _ in range(5)]
-            assert attempts.add(counts(fails[:new]), counts(fails[new:])) is None
+        for _ in range(3):
+            attempts = LastAttempts(20, 5, Blame())
+            for _ in range(1800):
+                new = sum(lot.random() < share for _ in range(5))
+                fails = [lot.random() < failing for _ in range(5)]
+                assert attempts.add(counts(fails[:new]), counts(fails[new:]), share) is None
 
-    @given(st.integers(1, 60), st.integers(0, 60), st.integers(0, 200), st.integers(0, 200))
-    def test_the_chance_is_that_of_the_hypergeometric_distribution(self, n: int, k: int, r: int, m: int):
-        k, m = min(n, k), min(r, m)
-        expected = float(hypergeom.sf(k - 1, n + r, k + m, n))
-        assert chance(Trip(Counts(n, k), Counts(r, m))) == pytest.approx(expected, rel=0.01)
+    @given(st.integers(1, 400), st.integers(0, 400), st.floats(0.001, 0.5))
+    def test_the_chance_is_that_of_the_binomial_distribution(self, n: int, k: int, rate: float):
+        k = max(min(n, k), math.ceil(n * rate))
+        expected = float(binom.sf(k - 1, n, rate))
+        assert chance(Counts(n, k), rate) == pytest.approx(expected, rel=0.02, abs=1e-300)
 
-    @given(rules, st.lists(st.tuples(*[st.integers(0, 20)] * 4), max_size=40))
-    def test_it_never_trips_by_what_may_be_chance_and_remembers_so_many_windows(
-        self, rule: tuple[int, int], samples: list[tuple[int, int, int, int]]
+    @given(rules, st.lists(st.tuples(*[st.integers(0, 20)] * 4), max_size=40), st.floats(0.01, 0.99))
+    def test_it_never_trips_by_what_may_be_chance(
+        self, rule: tuple[int, int], samples: list[tuple[int, int, int, int]], share: float
     ):
-        attempts = LastAttempts(*rule, beside=True)
+        blame = Blame()
+        attempts = LastAttempts(*rule, blame)
         for good, bad, good_beside, bad_beside in samples:
-            trip = attempts.add(Counts(good + bad, bad), Counts(good_beside + bad_beside, bad_beside))
-            assert trip is None or (is_well(trip) and chance(trip) <= CHANCE)
-        assert len(attempts._samples) <= LONGEST * rule[0]
-
-
-def _parts(trip: Trip) -> tuple[Counts, Counts]:
-    return trip.version, trip.reference
+            trip = attempts.add(Counts(good + bad, bad), Counts(good_beside + bad_beside, bad_beside), share)
+            if trip is not None:
+                assert is_well(trip)
+                assert trip.reference.attempts > 0
+                assert blame.odds >= SURE
+                assert chance(trip.version, GROSS) <= CHANCE
 
 
 def test_the_reason_says_what_was_counted():
