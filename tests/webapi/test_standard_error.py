@@ -2,6 +2,8 @@
 
 import logging
 import os
+import select
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -36,6 +38,24 @@ def test_a_line_is_there_when_the_call_is_over(pipe: tuple[int, int]):
     for number in range(100):
         log.warning("line %d of %s", number, "ü\ud800")
         assert os.read(out, 65536).decode() == f"line {number} of ü\\ud800\n"
+    os.close(into)
+
+
+def threads() -> int:
+    return sum(thread.name == "standard-error" for thread in threading.enumerate())
+
+
+def test_a_thread_is_there_only_once_a_line_has_to_wait(pipe: tuple[int, int]):
+    out, into = pipe
+    before = threads()
+    log = a_log(into)
+    for _ in range(100):
+        log.warning("read at once")
+        os.read(out, 65536)
+    assert threads() == before
+    log.warning("longer than what a pipe surely takes: %s", "x" * select.PIPE_BUF)
+    assert os.read(out, 65536).endswith(b"xxx\n")
+    assert threads() == before + 1
     os.close(into)
 
 
