@@ -93,7 +93,7 @@ class _Rollout(Value):
     on_controller_loss: ControllerLoss = ControllerLoss()
     """What follows in the proxies when the controller has gone."""
     alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.01
-    """The chance of ever rolling back a good version."""
+    """The chance that the comparison ever rolls back a good version; the breaker comes on top."""
     warm_up: DurationOrOff = 30.0
     """How long new instances are cold, from their first request: no step is taken, and only gross failures count."""
     keep_old: DurationOrOff = 86400.0
