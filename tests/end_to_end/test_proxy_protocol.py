@@ -24,7 +24,7 @@ CLIENT = "127.0.0.5"
 
 HAPROXY = """
 global
-  maxconn 100
+  maxconn 2000
 defaults
   mode tcp
   timeout connect 30s
