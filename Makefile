@@ -2,7 +2,7 @@
 #   PYTHON   the interpreter to build .venv from          make test PYTHON=python3.13
 #   ARGS     more arguments for the command of a target   make test ARGS='-k routing'
 #   BREAK    what is wrong with the new version           make demo BREAK=errors
-#   JOBS     test files at once; two for each core without it: most of what they do is to wait     make test JOBS=0 ARGS='--pdb'
+#   JOBS     test files at once; without it two a core    make test JOBS=0 ARGS='--pdb'
 #   SECONDS  how long to look for faults                  make fuzz SECONDS=600
 #   ONLY     which lines `make bench` measures            make bench ONLY=small ARGS="--peers floor"
 PYTHON ?= python3
