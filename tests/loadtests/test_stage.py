@@ -163,14 +163,15 @@ async def test_errors_roll_it_back_and_it_stays_for_a_look_if_it_should():
 
 
 def expect_rollback(lines: Sequence[Any], damage: str) -> None:
-    """The break was followed by a failure and a rollback, and the summary says so."""
+    """The break was followed by failed checks and a rollback, and the summary says so."""
     last = lines[-1]
     assert (last["result"], last["break"]["name"]) == ("rolled_back", damage)
     assert last["break"]["seconds_until_out"] > 0
     assert last["break"]["failed"] == last["failed"]  # none before
-    assert [kind for kind in kinds(lines) if kind in ("break", "failed", "turned_back", "restored")] == [
-        *("break", "failed", "turned_back", "restored")
-    ]
+    found = [kind for kind in kinds(lines) if kind in ("break", "failed", "turned_back", "restored")]
+    failures = [line["why"].partition(":")[0] for line in lines if line["event"] == "failed"]
+    assert len(failures) == len({*failures}) > 0  # several checks may see it in the same moment, each once
+    assert found == ["break", *["failed"] * len(failures), "turned_back", "restored"]
     seconds = [line for line in lines if line["event"] == "second"]
     assert seconds[-1]["service"]["versions"]["canary"]["target"] == 0
 
