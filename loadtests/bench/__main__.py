@@ -16,6 +16,7 @@ from types import FrameType
 from rich.console import Console
 
 from loadtests.bench.builds import Compiled, Surroundings, find_first
+from loadtests.bench.certificate import write_certificate
 from loadtests.bench.children import Cores, pinned
 from loadtests.bench.faults import BenchFault, Invalid, Missing
 from loadtests.bench.load import backend_running, find_generator
@@ -24,7 +25,7 @@ from loadtests.bench.measure import Contender, Rig, compare
 from loadtests.bench.peers import OURS, PEERS, Peer
 from loadtests.bench.results import Comparison, Report, as_json
 from loadtests.bench.show import Progress, check_plot, show_report, write_plot
-from loadtests.bench.work import WORKS
+from loadtests.bench.work import WORKS, Work
 
 _PEERS = {peer.name: peer for peer in PEERS}
 _CONTENDERS = {OURS.name: OURS, **_PEERS}
@@ -103,18 +104,27 @@ def _run(options: argparse.Namespace) -> list[Report]:
         backend = find_first([Compiled("backend.c")], found)
         ours = Contender(_CONTENDERS[options.ours], find_first(_CONTENDERS[options.ours].sources, found))
         rivals, missing = _find([_PEERS[name] for name in options.peers], found)
-        progress = Progress(sys.stderr, len(options.only) * len(rivals) * options.pairs * 2)
+        works = [_WORKS[name] for name in options.only]
+        total = sum(len(_against(work, rivals)) for work in works) * options.pairs * 2
+        progress = Progress(sys.stderr, total)
+        write_certificate(folder)
         reports = []
         try:
-            for work in (_WORKS[name] for name in options.only):
+            for work in works:
+                against = _against(work, rivals)
                 with backend_running(backend, work, cores, folder) as serving:
                     rig = Rig(work, cores, generator, serving, folder, options.seconds)
-                    comparisons, invalid = _compare_all(rig, ours, rivals, options.pairs, progress)
+                    comparisons, invalid = _compare_all(rig, ours, against, options.pairs, progress)
                 place = surroundings(cores)
                 reports.append(Report(work, place, ours.peer.title, ours.build, comparisons, missing, invalid))
         finally:
             progress.end()
         return reports
+
+
+def _against(work: Work, rivals: Sequence[Contender]) -> list[Contender]:
+    """Those of the rivals that take part in a work."""
+    return [rival for rival in rivals if rival.peer.name in work.against and rival.peer.can(work.features)]
 
 
 def _find(peers: Sequence[Peer], found: Surroundings) -> tuple[list[Contender], dict[str, str]]:

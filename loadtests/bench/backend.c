@@ -1,7 +1,8 @@
 /* The backend of the benchmark: answers every request with the bytes of a file and counts the requests.
  *
  * The same for every proxy, and cheap enough never to be the bottleneck. A request ends with the empty line after its
- * head (no bodies). The counters are the clock of the benchmark: one 64-bit integer per service, written by this
+ * head and the body whose length the head says (no
+ * chunked requests); only then is it answered. The counters are the clock of the benchmark: one 64-bit integer per service, written by this
  * program only, in the order of the arguments, in a file that the benchmark maps too.
  *
  * usage: backend COUNTERS_FD RESPONSE_FILE LISTEN_FD...
@@ -30,6 +31,10 @@ struct connection {
     volatile uint64_t *counter;
     bool is_listener;
     int matched;       /* bytes of the end of a head seen at the end of what was read */
+    int named;         /* bytes of the name of the length seen at the end of what was read */
+    bool in_length;    /* its value is being read */
+    uint64_t length;   /* of the body that the head names */
+    uint64_t body;     /* bytes of it still to come */
     unsigned owed;     /* responses still to be written; the first of them from `offset` on */
     size_t offset;
     bool waits_to_write;
@@ -75,21 +80,46 @@ static void add(int fd, volatile uint64_t *counter, bool is_listener)
     watch(EPOLL_CTL_ADD, connection, EPOLLIN);
 }
 
-static unsigned count_heads(struct connection *connection, const char *bytes, ssize_t length)
+/* One byte of a head: looks for its end and for the length of the body. True at the end. */
+static bool end_of_head(struct connection *connection, char byte)
 {
-    static const char end_of_head[] = "\r\n\r\n";
-    unsigned heads = 0;
-    for (ssize_t i = 0; i < length; i++) {
-        if (bytes[i] == end_of_head[connection->matched])
-            connection->matched++;
-        else
-            connection->matched = bytes[i] == '\r';
-        if (connection->matched == 4) {
-            connection->matched = 0;
-            heads++;
+    static const char end[] = "\r\n\r\n", name[] = "\ncontent-length:";
+    if (connection->in_length) {
+        if (byte >= '0' && byte <= '9')
+            connection->length = connection->length * 10 + (byte - '0');
+        else if (byte != ' ')
+            connection->in_length = false;
+    }
+    char lower = byte >= 'A' && byte <= 'Z' ? byte | 32 : byte;
+    connection->named = lower == name[connection->named] ? connection->named + 1 : byte == '\n';
+    if (connection->named == sizeof name - 1) {
+        connection->named = 0;
+        connection->in_length = true;
+    }
+    connection->matched = byte == end[connection->matched] ? connection->matched + 1 : byte == '\r';
+    if (connection->matched < 4)
+        return false;
+    connection->matched = connection->named = 0;
+    return true;
+}
+
+/* How many requests are complete with these bytes. */
+static unsigned count_requests(struct connection *connection, const char *bytes, ssize_t length)
+{
+    unsigned complete = 0;
+    for (ssize_t i = 0; i < length;) {
+        if (connection->body) {
+            uint64_t part = connection->body < (uint64_t)(length - i) ? connection->body : (uint64_t)(length - i);
+            connection->body -= part;
+            i += part;
+            complete += !connection->body;
+        } else if (end_of_head(connection, bytes[i++])) {
+            connection->body = connection->length;
+            connection->length = 0;
+            complete += !connection->body;
         }
     }
-    return heads;
+    return complete;
 }
 
 /* False when the connection is over. */
@@ -123,9 +153,9 @@ static bool serve(struct connection *connection)
         ssize_t got = read(connection->fd, buffer, sizeof buffer);
         if (got <= 0)
             return got < 0 && errno == EAGAIN;
-        unsigned heads = count_heads(connection, buffer, got);
-        *connection->counter += heads;
-        connection->owed += heads;
+        unsigned requests = count_requests(connection, buffer, got);
+        *connection->counter += requests;
+        connection->owed += requests;
     }
     return answer(connection);
 }

@@ -44,10 +44,10 @@ class Cores:
 
 
 @contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Within the block this thread, and whatever it starts, runs on the given core."""
+def pinned(*cores: int) -> Iterator[None]:
+    """Within the block this thread, and whatever it starts, runs on the given cores."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
@@ -58,14 +58,14 @@ def pinned(core: int) -> Iterator[None]:
 def running(
     command: Sequence[str],
     *,
-    core: int | None = None,
+    cores: Collection[int] = (),
     log: Path,
     environment: Mapping[str, str] | None = None,
     inherit: Collection[int] = (),
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A program running on a core (None: any), its output going to `log`; ended with its children after the block."""
+    """A program running on some cores (none: ours), its output in `log`; ended with its children after the block."""
     with log.open("wb") as output:
-        with nullcontext() if core is None else pinned(core):
+        with pinned(*cores) if cores else nullcontext():
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -75,7 +75,7 @@ def backend_running(build: Build, work: Work, cores: Cores, folder: Path) -> Ite
         fds = [server.fileno() for server in servers]
         command = [str(build.path), str(file.fileno()), str(response), *map(str, fds)]
         log = folder / "backend.log"
-        stack.enter_context(running(command, core=cores.load, log=log, inherit=[file.fileno(), *fds]))
+        stack.enter_context(running(command, cores={cores.load}, log=log, inherit=[file.fileno(), *fds]))
         stable, canary = (server.getsockname()[1] for server in servers)
         yield Backend(stable, canary, shared)
 
@@ -92,10 +92,14 @@ def find_generator() -> str:
     return path
 
 
-def generator_command(generator: str, work: Work, url: str) -> list[str]:
-    """The command line that loads the address with the work's requests."""
-    headers = [word for name, value in work.headers.items() for word in ("-H", f"{name}: {value}")]
-    return [generator, "-t", "1", "-c", str(work.connections), "-d", _LONGEST_RUN, *headers, url]
+def generator_command(generator: str, work: Work, url: str, folder: Path) -> list[str]:
+    """The command line that loads the address with the work's requests; what it cannot say is in a file."""
+    words = [word for name, value in work.headers.items() for word in ("-H", f"{name}: {value}")]
+    if script := work.script():
+        file = folder / "wrk.lua"
+        file.write_text(script)
+        words += ["-s", str(file)]
+    return [generator, "-t", "1", "-c", str(work.connections), "-d", _LONGEST_RUN, *words, url]
 
 
 @contextmanager
@@ -106,7 +110,7 @@ def load_running(generator: str, work: Work, url: str, cores: Cores, folder: Pat
         Invalid: at the end of the block, when the generator saw an error or ended too early.
     """
     log = folder / "wrk.log"
-    with running(generator_command(generator, work, url), core=cores.load, log=log) as wrk:
+    with running(generator_command(generator, work, url, folder), cores={cores.load}, log=log) as wrk:
         yield
         _stop(wrk, log)
     check_report(log.read_text())

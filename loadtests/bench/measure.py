@@ -6,8 +6,11 @@ within the load; a measurement in which anything failed is never returned.
 """
 
 import http.client
+import ssl
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +26,8 @@ from loadtests.bench.results import Comparison, Measurement, Pair
 from loadtests.bench.work import Work
 
 READY_SECONDS = 30.0
+# The certificates are made for the run; whether they are genuine is not what is measured.
+ANYBODY = ssl._create_unverified_context()
 WARM_UP_SECONDS = 0.5  # connections and pools are made, runtimes have seen the path a few thousand times
 # Around the tenth that all are asked for: wide enough for chance (Envoy) and for a split by connection (the floor).
 CANARY_SHARE = (0.05, 0.20)
@@ -46,6 +51,10 @@ class Rig:
     backend: Backend
     folder: Path
     seconds: float
+
+    def url(self, port: int) -> str:
+        """Where clients connect."""
+        return f"{'https' if self.work.is_encrypted else 'http'}://127.0.0.1:{port}/"
 
 
 def compare(rig: Rig, ours: Contender, peer: Contender, pairs: int, announce: Callable[[str], None]) -> Comparison:
@@ -80,7 +89,7 @@ def measure(rig: Rig, contender: Contender) -> Measurement:
     """
     with _proxy_running(rig, contender) as (pid, port):
         try:
-            with load_running(rig.generator, rig.work, f"http://127.0.0.1:{port}/", rig.cores, rig.folder):
+            with load_running(rig.generator, rig.work, rig.url(port), rig.cores, rig.folder):
                 time.sleep(WARM_UP_SECONDS)
                 times, counts, began = thread_times(pid), rig.backend.counts(), time.monotonic()
                 time.sleep(rig.seconds)
@@ -118,41 +127,41 @@ def _proxy_running(rig: Rig, contender: Contender) -> Iterator[tuple[int, int]]:
         folder=rig.folder,
         config=rig.folder / (peer.template or "no-configuration"),
     )
-    places.config.write_text(configuration(peer, places))
+    places.config.write_text(configuration(peer, places, rig.work.features))
     command = [str(contender.build.path), *(render(word, places) for word in peer.arguments)]
     log = rig.folder / f"{peer.name}.log"
-    with running(command, core=rig.cores.proxy, log=log, environment=peer.environment) as child:
+    cores = {rig.cores.proxy, rig.cores.load} if rig.work.may_spread else {rig.cores.proxy}
+    with running(command, cores=cores, log=log, environment=peer.environment) as child:
         try:
-            _wait_ready(child, places.listen)
+            _wait_ready(child, rig.url(places.listen))
         except Invalid as exc:
             raise Invalid(f"{peer.title} {exc}; the end of its log:\n{_tail(log)}") from exc
         yield child.pid, places.listen
 
 
-def _wait_ready(child: "subprocess.Popen[bytes]", port: int) -> None:
-    """Wait until the port answers a request with 200."""
+def _wait_ready(child: "subprocess.Popen[bytes]", url: str) -> None:
+    """Wait until the address answers a request with 200."""
     deadline = time.monotonic() + READY_SECONDS
     answer = "nothing"
     while time.monotonic() < deadline:
         if child.poll() is not None:
             raise Invalid(f"ended with exit code {child.returncode} instead of answering")
-        answer = _ask(port)
+        answer = _ask(url)
         if answer == "200":
             return
         time.sleep(0.02)
     raise Invalid(f"answered {answer} instead of 200 for {READY_SECONDS:.0f} s")
 
 
-def _ask(port: int) -> str:
-    """The status with which the port answers, or what kept it from answering."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
+def _ask(url: str) -> str:
+    """The status with which the address answers, or what kept it from answering."""
     try:
-        connection.request("GET", "/")
-        return str(connection.getresponse().status)
+        with urllib.request.urlopen(url, timeout=2.0, context=ANYBODY) as response:
+            return str(response.status)
+    except urllib.error.HTTPError as exc:
+        return str(exc.code)
     except (OSError, http.client.HTTPException) as exc:
         return type(exc).__name__
-    finally:
-        connection.close()
 
 
 def _tail(log: Path, lines: int = 10) -> str:

@@ -15,11 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from config.load import load as load_configuration
 from loadtests.bench import builds, children, cpu_time, load, measure, peers, results, show, work
+from loadtests.bench.certificate import write_certificate
 from loadtests.bench.faults import Invalid, Missing
 
 ROOT = Path(__file__).parents[2]
-SMALL = work.WORKS[0]
+WORKS = {each.name: each for each in work.WORKS}
+SMALL = WORKS["small"]
 BUILD = builds.Build(Path("/usr/sbin/x"), "1.2.3", "Debian")
 ALL_PEERS = [peers.OURS, *peers.PEERS]
 PLACES = peers.Places(
@@ -144,7 +147,14 @@ def test_a_plot_is_drawn(tmp_path: Path):
 def test_each_work_has_its_own_name_and_goals_against_known_peers():
     names = [each.name for each in work.WORKS]
     assert len(set(names)) == len(names)
-    assert {peer for each in work.WORKS for peer in each.goals} <= {peer.name for peer in peers.PEERS}
+    known = {peer.name for peer in peers.PEERS}
+    assert all({*each.goals} <= {*each.against} <= known for each in work.WORKS)
+
+
+@pytest.mark.parametrize("each", work.WORKS, ids=lambda each: each.name)
+def test_whoever_a_work_has_a_goal_against_can_do_it_and_so_can_we(each: work.Work):
+    able = {peer.name for peer in ALL_PEERS if peer.can(each.features)}
+    assert {peers.OURS.name, *each.goals} <= able
 
 
 def test_the_small_work_is_what_the_table_says():
@@ -153,11 +163,26 @@ def test_the_small_work_is_what_the_table_says():
     assert b"\r\nContent-Length: 56" in head
 
 
-def test_the_generator_is_given_every_header_and_connection():
-    command = load.generator_command("wrk", SMALL, "http://127.0.0.1:1/")
+def test_the_generator_is_given_every_header_and_connection(tmp_path: Path):
+    command = load.generator_command("wrk", SMALL, "http://127.0.0.1:1/", tmp_path)
     assert command[-1] == "http://127.0.0.1:1/"
     assert command[command.index("-c") + 1] == "32"
-    assert command.count("-H") == 7
+    assert (command.count("-H"), command.count("-s")) == (7, 0)
+
+
+def test_what_the_command_line_of_the_generator_cannot_say_is_in_its_script(tmp_path: Path):
+    for name, said in (("post-1k", 'wrk.body = string.rep("x", 1024)'), ("sticky", "for user = 1, 1000 do")):
+        command = load.generator_command("wrk", WORKS[name], "http://127.0.0.1:1/", tmp_path)
+        assert said in Path(command[command.index("-s") + 1]).read_text()
+
+
+@pytest.mark.parametrize("name", ["100k", "chunked"])
+def test_the_backend_answers_with_what_the_title_says(name: str):
+    head, _, body = WORKS[name].response().partition(b"\r\n\r\n")
+    if name == "chunked":
+        assert (body.count(b"\r\n64\r\n") + 1, body[-5:]) == (100, b"0\r\n\r\n")
+    else:
+        assert head.endswith(b"Content-Length: 102400") == (len(body) == 102400)
 
 
 @pytest.mark.parametrize(
@@ -185,31 +210,64 @@ def test_a_proxy_that_does_not_split_is_found_out():
 # --- peers ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("peer", ALL_PEERS, ids=lambda peer: peer.name)
-def test_every_configuration_is_rendered_wholly(peer: peers.Peer):
-    rendered = "\n".join([peers.configuration(peer, PLACES), *(peers.render(word, PLACES) for word in peer.arguments)])
+EVERY = [
+    (peer, each.features)
+    for peer in ALL_PEERS
+    for each in work.WORKS
+    if peer.can(each.features) and (each is SMALL or each.features)
+]
+
+
+def named(value: object) -> str:
+    return value.name if isinstance(value, peers.Peer) else "-".join(value) or "plain"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("peer", "features"), EVERY, ids=named)
+def test_every_configuration_is_rendered_wholly(peer: peers.Peer, features: frozenset[str]):
+    text = peers.configuration(peer, PLACES, features)
+    rendered = "\n".join([text, *(peers.render(word, PLACES) for word in peer.arguments)])
     assert "@{" not in rendered
+    assert "#?" not in rendered
     assert all(str(port) in rendered for port in (PLACES.listen, PLACES.stable, PLACES.canary))
+    if peer.template and peer.template.endswith(".yaml"):
+        assert isinstance(yaml.load(text, Loader=yaml.CSafeLoader), dict)
 
 
-@pytest.mark.parametrize(
-    "peer", [peer for peer in ALL_PEERS if (peer.template or "").endswith(".yaml")], ids=lambda peer: peer.name
-)
-def test_yaml_configurations_are_yaml(peer: peers.Peer):
-    assert isinstance(yaml.safe_load(peers.configuration(peer, PLACES)), dict)
+def test_each_feature_changes_our_configuration_and_not_the_one_without():
+    without = next(peer for peer in peers.PEERS if peer.without)
+    plain = peers.configuration(peers.OURS, PLACES)
+    for each in work.WORKS:
+        assert (peers.configuration(peers.OURS, PLACES, each.features) == plain) == (not each.features)
+        assert peers.configuration(without, PLACES, each.features) == plain
 
 
+@pytest.mark.parametrize("features", sorted({tuple(each.features) for each in work.WORKS}), ids=named)
+def test_we_accept_our_configurations(features: tuple[str, ...], tmp_path: Path):
+    config = tmp_path / "config"
+    places = peers.Places(1, 2, 3, 4, folder=tmp_path, config=config)
+    write_certificate(tmp_path)
+    config.write_text(peers.configuration(peers.OURS, places, features))
+    assert load_configuration(config).services
+
+
+@pytest.mark.parametrize("features", [frozenset[str](), frozenset({"tls"}), frozenset({"access_log"})], ids=named)
 @pytest.mark.parametrize(
     ("name", "package", "arguments"), [("nginx", "nginx-light", ["-t", "-q"]), ("haproxy", "haproxy", ["-c"])]
 )
 def test_the_servers_accept_their_configurations(
-    name: str, package: str, arguments: list[str], require_tool: Callable[[str, str], str], tmp_path: Path
+    name: str,
+    package: str,
+    arguments: list[str],
+    features: frozenset[str],
+    require_tool: Callable[[str, str], str],
+    tmp_path: Path,
 ):
     program = require_tool(name, package)
     [peer] = [peer for peer in peers.PEERS if peer.name == name]
     listen, admin, stable, canary = children.free_ports(4)
     places = peers.Places(listen, admin, stable, canary, folder=tmp_path, config=tmp_path / "config")
-    places.config.write_text(peers.configuration(peer, places))
+    write_certificate(tmp_path)
+    places.config.write_text(peers.configuration(peer, places, features))
     words = [peers.render(word, places) for word in peer.arguments]
     done = subprocess.run([program, *words, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -241,7 +299,7 @@ def test_a_program_and_what_it_started_are_gone_after_the_block_however_it_ends(
 
     def interrupted() -> None:
         command = ["sh", "-c", "sleep 1000 & sleep 1000"]
-        with children.running(command, core=core, log=tmp_path / "log", inherit=[write_end]) as child:
+        with children.running(command, cores={core}, log=tmp_path / "log", inherit=[write_end]) as child:
             os.close(write_end)
             assert os.sched_getaffinity(child.pid) == {core}
             raise KeyboardInterrupt

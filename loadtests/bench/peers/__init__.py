@@ -4,18 +4,22 @@ Owns: the table of contenders. Must not: measure. The rule for every configurati
 sides, logs off, X-Forwarded-For set, one worker or thread, 90/10 between two upstreams, otherwise the defaults.
 The floor is the exception: it parses nothing, so it sets no header and splits by connection.
 
-In configurations and arguments `@{name}` stands for a value of `Places`.
+In configurations and arguments `@{name}` stands for a value of `Places`. A line of a configuration that ends with
+`#? feature` is there only when the work switches the feature on, one with `#? !feature` only when it does not.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from loadtests.bench.builds import Compiled, Installed, Ours, Source, Wheel
+from loadtests.bench.peers.many import MANY, widened
+from loadtests.bench.work import PLAIN
 
 _HERE = Path(__file__).parent
 _PLACEHOLDER = re.compile(r"@\{(\w+)\}")
+_CONDITION = re.compile(r"^(.*?)[ \t]*#\? (!?)(\w+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,19 @@ class Peer:
     arguments: Sequence[str]
     template: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    without: bool = False
+    """Whether it leaves the features of the work out: what they cost is seen beside it."""
+
+    def can(self, features: Collection[str]) -> bool:
+        """Whether its configuration knows all these features."""
+        return self.without or known_features(self) >= set(features)
+
+
+def known_features(peer: Peer) -> set[str]:
+    """The features that its configuration can switch on."""
+    text = (_HERE / peer.template).read_text() if peer.template else ""
+    found = {match[3] for line in text.splitlines() if (match := _CONDITION.match(line))}
+    return found | {MANY} if peer.name == OURS.name else found
 
 
 def render(text: str, places: Places) -> str:
@@ -52,9 +69,23 @@ def render(text: str, places: Places) -> str:
     return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), text)
 
 
-def configuration(peer: Peer, places: Places) -> str:
-    """The whole configuration file of a peer; empty when it has none."""
-    return render((_HERE / peer.template).read_text(), places) if peer.template else ""
+def configuration(peer: Peer, places: Places, features: Collection[str] = ()) -> str:
+    """The whole configuration file of a peer with these features; empty when it has none."""
+    if not peer.template:
+        return ""
+    wanted = () if peer.without else features
+    text = render("\n".join(_chosen((_HERE / peer.template).read_text(), wanted)) + "\n", places)
+    return widened(text) if MANY in wanted else text
+
+
+def _chosen(text: str, features: Collection[str]) -> Iterator[str]:
+    """The lines that are there with these features."""
+    for line in text.splitlines():
+        match = _CONDITION.match(line)
+        if match is None:
+            yield line
+        elif (match[3] in features) != bool(match[2]):
+            yield match[1]
 
 
 OURS = Peer(
@@ -66,6 +97,7 @@ OURS = Peer(
 )
 
 PEERS: tuple[Peer, ...] = (
+    replace(OURS, name=PLAIN, title="Serinus without", without=True),
     Peer(
         name="floor",
         title="floor",
