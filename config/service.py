@@ -46,7 +46,7 @@ class ServiceTimeouts(Value):
     queue: DurationOrOff = 1.0
     """To wait for a free connection slot when all endpoints are at max_connections (503); off: do not wait."""
     tunnel: DurationOrOff = 3600.0
-    """Without a byte in either direction on an upgraded connection (WebSocket)."""
+    """Without a byte in either direction on a WebSocket; it is then told to go (close code 1001)."""
 
 
 class ServiceLimits(Value):

@@ -188,6 +188,8 @@ class Worker:
 
     def _tick(self, now: int) -> None:
         second, window = now // NS, now // WINDOW_NS
+        if second != self._second:
+            draining.follow(self.plane, now)
         self.plane.settle(now, second != self._second, window != self._window)
         self._second, self._window = second, window
         self.plane.beat(now)
@@ -213,6 +215,7 @@ class Worker:
         begun = time.monotonic()
         while draining.connections(self.plane) and time.monotonic() < begun + timeout:
             await asyncio.sleep(DRAIN_LOOK)
+            draining.follow(self.plane, time.monotonic_ns())
             if time.monotonic() > begun + min(DRAIN_IDLE, timeout / 2):
                 draining.close_idle(self.plane)
         if left := draining.connections(self.plane):

@@ -5,6 +5,7 @@ Rules:
 2. Idle connections may be in the middle of asking: they are closed only after a while, not at once.
 3. Long answers and tunnels of a draining endpoint get a deadline, spread so that not all clients come back in one moment.
    The tunnels of a worker that drains get theirs so early that they can end in order: see tunnel.pyx.
+4. What becomes long only after the drain has begun has the same deadline: it is looked for again and again (`follow`).
 """
 
 from os import urandom
@@ -15,15 +16,13 @@ from proxy.wire.client cimport Client
 from proxy.wire.exchange cimport Exchange
 from proxy.wire.newcomer cimport Newcomer
 from proxy.wire.plane cimport Plane
-from proxy.wire.request cimport TUNNEL
+from proxy.wire.request cimport ANSWERING, TUNNEL
+from proxy.wire.tunnel cimport GRACE_NS
 from proxy.wire.upstream cimport Endpoint
 
 from proxy.core.outcome import Reason
 
 cdef int DRAINING = int(Reason.DRAINING)
-
-cdef enum:
-    GRACE_NS = 1000000000       # for each of the two steps in which a tunnel ends
 
 
 cdef list _clients(Plane plane):
@@ -50,13 +49,42 @@ cdef int64_t _part(int64_t span):
 def begin(Plane plane, int64_t now, int64_t span) -> None:
     """From now on every answer ends its connection; all is over when `span` (ns) has passed."""
     cdef Client client
-    cdef int64_t grace = min(<int64_t> GRACE_NS, span // 8)
-    cdef int64_t jitter
     plane.draining = True
+    plane.drained_at = now + span
     for client in _clients(plane):
         if client.exchange is not None and client.exchange.stage == TUNNEL:
-            jitter = min(<int64_t> (client.exchange.service.spec.drain_jitter * 1e9), span // 2)
-            client.exchange.drain(now + span - 2 * grace - jitter + _part(jitter), grace)
+            _end_tunnel(plane, client.exchange, now)
+
+
+cdef int _end_tunnel(Plane plane, Exchange exchange, int64_t now) except -1:
+    """Give it a deadline from which on it can end in order before all is over: two steps, and some time to spare."""
+    cdef int64_t span = max(<int64_t> 0, plane.drained_at - now)
+    cdef int64_t grace = min(<int64_t> GRACE_NS, span // 8)
+    cdef int64_t jitter = min(<int64_t> (exchange.service.spec.drain_jitter * 1e9), span // 2)
+    return exchange.drain(now + span - 3 * grace - jitter + _part(jitter), grace)
+
+
+cdef int _end_with_endpoint(Exchange exchange, int64_t deadline, int64_t jitter) except -1:
+    return exchange.drain(deadline + _part(jitter), GRACE_NS)
+
+
+def follow(Plane plane, int64_t now) -> None:
+    """Give deadlines to the tunnels and long answers that have begun since."""
+    cdef Client client
+    cdef Exchange exchange
+    cdef Endpoint endpoint
+    if plane.leaving:
+        plane.leaving = [endpoint for endpoint in plane.leaving if endpoint.leaves_at and endpoint.in_flight]
+    if not plane.leaving and not plane.draining:
+        return
+    for client in _clients(plane):
+        exchange = client.exchange
+        if exchange is None or exchange.stage < ANSWERING or exchange.drains:
+            continue
+        if plane.draining and exchange.stage == TUNNEL:
+            _end_tunnel(plane, exchange, now)
+        elif exchange.endpoint is not None and exchange.endpoint.leaves_at:
+            _end_with_endpoint(exchange, exchange.endpoint.leaves_at, exchange.endpoint.leave_jitter)
 
 
 def close_idle(Plane plane) -> int:
@@ -93,7 +121,12 @@ def drain_endpoints(Plane plane, slots, int64_t deadline, int64_t jitter) -> Non
     cdef Endpoint endpoint
     for client in _clients(plane):
         exchange = client.exchange
-        if exchange is not None and exchange.endpoint is not None:
-            endpoint = exchange.endpoint
-            if endpoint.slot in slots:
-                exchange.drain(deadline + _part(jitter), GRACE_NS)
+        if exchange is not None and exchange.endpoint is not None and exchange.endpoint.slot in slots:
+            _end_with_endpoint(exchange, deadline, jitter)
+    for slot in slots:
+        endpoint = plane.endpoints[slot]
+        if endpoint.leaves_at == 0:
+            endpoint.leaves_at = deadline
+            endpoint.leave_jitter = jitter
+        if endpoint.in_flight and endpoint not in plane.leaving:
+            plane.leaving.append(endpoint)

@@ -60,13 +60,11 @@ cdef class Exchange(Tunnel):
         return self.fail(UPSTREAM_RESET if broken else UPSTREAM_CLOSED, RESET)
 
     cdef int upstream_expired(self, int64_t now) except -1:
+        if self.stage == TUNNEL:
+            return self._leave(now)
         if self.drains and self._is_over(now):
-            if self.stage == TUNNEL:
-                return self._leave(now)
             self._end_attempt(OK, now)
             return self.cut(DRAINING, now)
-        if self.stage == TUNNEL:
-            return self.cut(RESPONSE_IDLE_TIMEOUT, now)
         if self._is_over(now):
             return self.fail(TOTAL_TIMEOUT, TIMEOUT)
         return self.fail(RESPONSE_TIMEOUT if self.stage == ASKING else RESPONSE_IDLE_TIMEOUT, TIMEOUT)

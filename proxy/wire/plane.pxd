@@ -32,6 +32,8 @@ cdef class Plane:
     cdef list spare                  # exchanges to use again
     cdef Record log                  # None: no access log
     cdef readonly bint draining
+    cdef int64_t drained_at          # ns; all is over then
+    cdef list leaving                # endpoints that drain and have something in flight
     cdef int64_t head_timeout
     cdef int64_t keepalive_timeout
     cdef int64_t body_timeout

@@ -54,6 +54,7 @@ cdef class Plane:
         self.service_index = {}
         self.endpoints = {}
         self.spare = []
+        self.leaving = []
         self.peers = {}
         self.view = HeadView()
         self.random = int.from_bytes(urandom(8), "little")

@@ -5,10 +5,11 @@ Owns the switch, the bytes, and how a tunnel that must end is ended. Must not de
 Rules:
 1. A tunnel counts as a request when it begins; its load on the endpoint counts until it ends.
 2. Bytes pass as they are. Where frames end is followed from the first byte on, or could not be known later.
-3. A tunnel leaves in steps, with some grace for each: the client gets a Close with 1001 behind a whole frame (RFC 6455
+3. A tunnel that is drained, or silent for too long, leaves in steps, with some grace for each: the client gets a Close with 1001 behind a whole frame (RFC 6455
    section 7.4.1), so that it knows that it should connect anew. Its own Close goes to the upstream, like all that it said
-   before; when none comes, the upstream gets one of ours. Who then has not gone is cut off. What the upstream says behind
-   our Close is dropped.
+   before; when none comes, the upstream gets one of ours. Then both connections end in order. Where a Close did not fit,
+   because what came is no frames or a frame has not ended, they are reset. What the upstream says behind our Close is
+   dropped.
 """
 
 from libc.stddef cimport size_t
@@ -34,6 +35,7 @@ cdef int UPSTREAM_RESET = int(Reason.UPSTREAM_RESET)
 cdef int UPSTREAM_PROTOCOL = int(Reason.UPSTREAM_PROTOCOL)
 cdef int CLIENT_CLOSED = int(Reason.CLIENT_CLOSED)
 cdef int DRAINING = int(Reason.DRAINING)
+cdef int RESPONSE_IDLE_TIMEOUT = int(Reason.RESPONSE_IDLE_TIMEOUT)
 
 
 cdef class Tunnel(Answering):
@@ -135,19 +137,23 @@ cdef class Tunnel(Answering):
     # Ends
 
     cdef int _leave(self, int64_t now) except -1:
-        """The time of a tunnel that is drained is over, or that of a step."""
+        """The time of a tunnel is over, because it is drained or silent, or that of a step."""
         cdef unsigned char close[CLOSE_MOST]
         cdef iovec part
-        if self.leaving == TELLING_BOTH or self.leaving == TELLING_CLIENT and (
-                self.to_upstream.closed or self.tunnel_client_done):
-            if self.to_client.closed and self.to_upstream.closed:
+        cdef bint client_said_all = self.to_upstream.closed or self.tunnel_client_done
+        if self.leaving != STAYING and not self._is_over(now):  # what passed in between set another deadline
+            self.upstream.deadline(self.total_at)
+            return 0
+        if self.leaving == TELLING_BOTH or self.leaving == TELLING_CLIENT and client_said_all:
+            if client_said_all and (self.to_client.closed or self.tunnel_upstream_done):
                 return self._tunnel_ended(now)
-            return self.cut(DRAINING, now)
-        self.total_at = now + self.grace
-        self.upstream.deadline(self.total_at)
+            return self.cut(self.reason, now)
         if self.leaving == STAYING:
             self.leaving = TELLING_CLIENT
-            self.reason = DRAINING
+            self.reason = DRAINING if self._is_over(now) else RESPONSE_IDLE_TIMEOUT
+            if not self.drains:
+                self.grace = GRACE_NS
+            self._await_step(now)
             self.told_client = self.told_upstream = False
             if may_close(&self.to_client) and not self.tunnel_upstream_done:
                 part = part_of(close, write_close(&self.to_client, close, 0))
@@ -156,12 +162,17 @@ cdef class Tunnel(Answering):
                     return self.client_gone(CLIENT_CLOSED)
             return 0
         self.leaving = TELLING_BOTH
+        self._await_step(now)
         if may_close(&self.to_upstream):
             part = part_of(close, write_close(&self.to_upstream, close, self.plane.next_random()))
             self.told_upstream = True
             if self.upstream.send(&part, 1) < 0:
                 return self.fail(UPSTREAM_RESET, RESET)
         return 0
+
+    cdef void _await_step(self, int64_t now) noexcept:
+        self.total_at = now + self.grace
+        self.upstream.deadline(self.total_at)
 
     cdef int _tunnel_ended(self, int64_t now) except -1:
         """Both sides have said all that they say. Of one that leaves, the client may still be told that, and say more."""

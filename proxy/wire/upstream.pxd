@@ -62,6 +62,8 @@ cdef class Endpoint:
     cdef Upstream latest             # what acquire or connect gave
     cdef int in_flight
     cdef object waiting              # deque of Taker
+    cdef int64_t leaves_at           # ns; what is long here ends then; 0: it does not drain
+    cdef int64_t leave_jitter
     cdef int64_t ejected_until       # ns; 0: not ejected
     cdef int ejections
     cdef int failures                # in a row

@@ -180,6 +180,8 @@ cdef class Endpoint:
         self.up = spec.state == "up" and self.address_count > 0
         self.healthy = spec.healthy
         self.warm_from = <int64_t> (spec.warm_from * 1e9)
+        if spec.state != "drain":
+            self.leaves_at = 0
         if not self.up:
             self.close_idle()
 

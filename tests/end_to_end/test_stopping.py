@@ -1,15 +1,20 @@
 """The end: SIGTERM finishes what was begun, SIGINT does not wait long, and a second SIGINT does not wait at all."""
 
+import json
 import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.support.frames import CLOSE, GOING_AWAY, frame
 from tests.support.load import load
 from tests.support.named_upstreams import named_upstreams
+from tests.support.peers import Peer, Upstream
+from tests.support.websocket_ends import HANDSHAKE
 from tests.support.whole_proxy import WholeProxy, a_service, wait_until, whole_proxy
 
 
@@ -84,6 +89,36 @@ def test_a_second_sigint_ends_it_at_once(upstream: str, tmp_path: Path):
         assert proxy.end(signal.SIGINT) == 130
         assert isinstance(slow.exception(), ConnectionError)
         assert "SIGINT again" in proxy.log
+
+
+def test_websockets_whose_peers_never_answer_are_told_and_ended_within_the_drain_timeout(tmp_path: Path):
+    """Nobody answers the Close, nobody closes, and one side of one of them has not even ended its frame."""
+    log = tmp_path / "access.log"
+    with closing(Upstream()) as upstream:
+        tree = a_service({"v1": upstream.address}, {"v1": 1}, drain={"jitter": "0s"})
+        access_log = {"format": "json", "output": str(log), "fields": ["status", "error"]}
+        with whole_proxy(tmp_path, {**tree, "drain_timeout": "2s", "access_log": access_log}) as proxy:
+            client, side = open_tunnel(proxy, upstream)
+            silent, _ = open_tunnel(proxy, upstream, begun=frame(b"long")[:-1])
+            with closing(client), closing(silent):
+                assert proxy.end(signal.SIGTERM) == 0
+                assert [client.end() in ("closed", "reset"), silent.end()] == [True, "reset"]
+            assert client.record.endswith(b"\r\n\r\n" + frame(GOING_AWAY, CLOSE))
+            side.end()
+            assert side.record[-8:-6] == bytes([128 | CLOSE, 128 | 2])
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert lines == [{"status": 101, "error": "draining"}] * 2
+
+
+def open_tunnel(proxy: WholeProxy, upstream: Upstream, begun: bytes = b"") -> tuple[Peer, Peer]:
+    """A WebSocket to an upstream that says this much."""
+    client = Peer.connect(proxy.address).send(HANDSHAKE)
+    side = upstream.accept()
+    side.head()
+    side.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + begun)
+    client.head()
+    client.exactly(len(begun))
+    return client, side
 
 
 class asking:  # noqa: N801  # reads as what it does

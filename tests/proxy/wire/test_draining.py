@@ -10,9 +10,13 @@ import pytest
 from proxy.core.snapshot import AccessLog, Service
 from tests.support.access_lines import access_lines
 from tests.support.echo_upstream import Echo, echoes, hold
+from tests.support.frames import CLOSE, GOING_AWAY, frame, masked
 from tests.support.one_client import Client, connected
 from tests.support.one_worker import OneWorker, one_worker, service
 from tests.support.waiting import until
+from tests.support.websocket_ends import HANDSHAKE
+
+SWITCH = b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
 def shop(echo: Echo) -> Service:
@@ -177,7 +181,7 @@ class TestEnd:
 
         async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            writer.write(SWITCH)
             writer.write(await reader.readexactly(4))
             await reader.read()
             writer.close()
@@ -193,5 +197,31 @@ class TestEnd:
                     assert await client.reader.readexactly(4) == b"ping"
                     with pytest.raises(ConnectionResetError):
                         await client.reader.read()
+                await has_drained(worker)
+            server.close()
+
+    async def test_a_tunnel_that_opens_during_the_drain_is_told_1001_before_its_end(self):
+        asked, open_it = asyncio.Event(), asyncio.Event()
+
+        async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked.set()
+            await open_it.wait()
+            writer.write(SWITCH)
+            assert await reader.read() == masked(GOING_AWAY, CLOSE)
+            writer.close()
+
+        server = await asyncio.start_server(served, "127.0.0.1", 0)
+        async with server:
+            with one_worker(service([[server.sockets[0].getsockname()[1]]])) as worker:
+                async with connected(worker.address) as client:
+                    client.writer.write(HANDSHAKE)
+                    await asked.wait()
+                    worker.say("drain", 8.0)
+                    open_it.set()
+                    assert (await client.receive()).status == 101
+                    assert await client.reader.readexactly(4) == frame(GOING_AWAY, CLOSE)
+                    client.writer.write(masked(GOING_AWAY, CLOSE))
+                    assert await client.reader.read() == b""
                 await has_drained(worker)
             server.close()

@@ -1,14 +1,14 @@
-"""Tunnels that must end, because their endpoint is drained: a Close with 1001 where frames allow it, an end in order.
+"""Tunnels that must end, because their endpoint drains or nothing passes: a Close with 1001, where frames allow it.
 
-The endpoint gets no time here (its deadline has passed when it is told), so a tunnel leaves at the next tick; a second
-tunnel, which is between two frames, shows when that is.
+A draining endpoint gets no time here (its deadline has passed when it is told), so a tunnel leaves at the next tick; a
+second tunnel, which is between two frames, shows when that is.
 """
 
 from dataclasses import dataclass
 
 import pytest
 
-from proxy.core.snapshot import Endpoint, Service, Version
+from proxy.core.snapshot import Endpoint, Service, Timeouts, Version
 from tests.support.frames import (
     BINARY,
     CLOSE,
@@ -20,7 +20,7 @@ from tests.support.frames import (
     unmask,
 )
 from tests.support.peers import Peer
-from tests.support.stage import Stage, eventually
+from tests.support.stage import GET, Stage, eventually
 from tests.support.websocket_ends import HANDSHAKE
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -48,12 +48,16 @@ def tunnel(stage: Stage, ahead: bytes = b"") -> Ends:
 def drain(stage: Stage, witness: Ends | None = None) -> None:
     """Let all tunnels leave; they do when this returns."""
     witness = witness or tunnel(stage)
+    begin_drain(stage)
+    assert witness.client.exactly(len(LEAVE)) == LEAVE
+    witness.client.close()
+
+
+def begin_drain(stage: Stage) -> None:
     endpoint = Endpoint(stage.upstream.address, 1, stage.upstream.sockets, state="drain")
     version = Version("v1", 1, (endpoint,))
     service = Service("shop", (version,), (1.0,), 0, ejection=None, drain_timeout=0.0, drain_jitter=0.0)
     stage.worker.serve(service)
-    assert witness.client.exactly(len(LEAVE)) == LEAVE
-    witness.client.close()
 
 
 def end(ends: Ends) -> None:
@@ -182,6 +186,70 @@ def test_a_client_that_closed_for_sending_is_told_too(stage: Stage):
     ends.side.send(frame(b"too late"))
     ends.side.close()
     assert ends.client.rest() == b""
+
+
+def test_a_client_that_sends_nothing_more_is_told_and_left_in_order(stage: Stage):
+    ends = tunnel(stage)
+    ends.client.end_sending()
+    assert ends.side.rest() == b""
+    begin_drain(stage)
+
+    assert ends.client.rest() == LEAVE
+    assert ends.side.end() == "closed"
+
+
+def test_a_tunnel_that_opens_while_its_endpoint_drains_ends_in_the_same_way(stage: Stage):
+    client, side, _ = stage.ask(HANDSHAKE)
+    begin_drain(stage)
+    side.send(SWITCH)
+
+    assert client.head().status == 101
+    assert client.exactly(len(LEAVE)) == LEAVE
+    end(Ends(client, side))
+    assert stage.counts().attempts == {"ok": 1}
+
+
+def test_an_answer_that_begins_while_its_endpoint_drains_and_does_not_end_is_cut_off(stage: Stage):
+    client, side, _ = stage.ask(GET)
+    begin_drain(stage)
+    side.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+
+    assert client.head().status == 200
+    assert client.chunk() == b"x"
+    assert client.end() == "reset"
+    assert stage.counts().reasons == {"draining": 1}
+
+
+IDLE = Timeouts(tunnel=0.2)
+
+
+def test_of_an_idle_tunnel_both_sides_are_told_and_both_connections_end_in_order(stage: Stage):
+    stage.serve(timeouts=IDLE)
+    ends = tunnel(stage, frame(b"hello"))
+
+    assert ends.client.rest() == frame(b"hello") + LEAVE
+    close = ends.side.rest()
+    assert close[:2] == bytes([128 | CLOSE, 128 | 2])
+    assert unmask(close[6:], close[2:6]) == GOING_AWAY
+    counts = stage.counts()
+    assert (counts.requests, counts.attempts) == ({101: 1}, {"ok": 1})
+
+
+def test_what_the_client_of_an_idle_tunnel_answers_reaches_the_upstream(stage: Stage):
+    stage.serve(timeouts=IDLE)
+    ends = tunnel(stage)
+
+    assert ends.client.exactly(len(LEAVE)) == LEAVE
+    end(ends)
+
+
+def test_an_idle_tunnel_in_the_middle_of_a_frame_is_cut_off(stage: Stage):
+    stage.serve(timeouts=IDLE)
+    begun = frame(b"whole")[:-1]
+    ends = tunnel(stage, begun)
+
+    assert ends.client.end() == "reset"
+    assert bytes(ends.client.record).endswith(begun)
 
 
 def test_a_client_that_reads_slowly_gets_all_that_was_before_the_close(stage: Stage):

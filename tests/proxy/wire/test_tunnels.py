@@ -148,7 +148,7 @@ class TestEnds:
             with one_worker(service([[port]], timeouts=Timeouts(tunnel=0.05)), access_log=log) as worker:
                 async with opened(worker) as socket:
                     await socket.wait_closed()
-                assert socket.close_code == CloseCode.ABNORMAL_CLOSURE
+                assert socket.close_code == CloseCode.GOING_AWAY
                 assert await access_lines(tmp_path / "log", 1) == [{"status": 101, "error": "response_idle_timeout"}]
 
 
