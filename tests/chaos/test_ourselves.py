@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,12 +24,16 @@ from tests.support.long_forms import IS_LONG, long_or
 from tests.support.peers import Peer
 from tests.support.toxic_upstream import ToxicUpstreams, toxic_upstreams
 from tests.support.waiting import has_ended
-from tests.support.whole_proxy import a_service, wait_until, whole_proxy
+from tests.support.whole_proxy import WholeProxy, a_service, wait_until, whole_proxy
 
 CLIENTS: Final = 8
-KILLS: Final = long_or(5, 300)
+KILLS: Final = 5
+ROUNDS: Final = long_or(1, 60)
+#: The long form asks 500 times a second, with bodies that are quickly made and checked.
+SLIM: Final = Wishes(clients=3 * CLIENTS, toxics=("", "chunks"), rate=500, uploads=(0, 10, 3000), sizes=(0, 500, 5000))
+WISHES: Final = long_or(Wishes(clients=CLIENTS, toxics=("", "chunks")), SLIM)
 
-pytestmark = pytest.mark.timeout(900 if IS_LONG else 120)
+pytestmark = pytest.mark.timeout(7200 if IS_LONG else 120)
 
 
 @pytest.fixture(scope="module")
@@ -52,27 +56,50 @@ def test_a_worker_that_is_killed_again_and_again_loses_what_it_had_in_flight_and
 ):
     upstreams.executed()
     with whole_proxy(tmp_path, a_file(upstreams)) as proxy:
-        accounts = Accounts(proxy)
-        with checked_load(proxy.address, Wishes(clients=CLIENTS, toxics=("", "chunks"))) as load:
-            for number in range(KILLS):
-                victim = proxy.workers()[number % 2]
-                os.kill(victim, signal.SIGKILL)
-                wait_until(lambda gone=victim: gone not in proxy.workers() and len(proxy.workers()) == 2)  # type: ignore[misc]
-                wait_until(lambda: proxy.metrics()["serinus_workers{state=ready}"] == 2, "for the new worker to serve")
-                time.sleep(long_or(0.2, 0.7))
-            asked = load.end()
-        executed, answers = upstreams.executed(), accounts.counted()
-        broken = [each for each in asked if each.broke]
-        with capsys.disabled():
-            print(f"\n{KILLS} kills, {len(asked)} requests, {len(broken)} of them lost with a worker")
-        assert [each.wrong for each in asked if each.wrong] == []
-        assert {each.status for each in asked if not each.broke} == {200}
-        assert "ConnectionRefusedError" not in of(broken)
-        assert len(broken) <= KILLS * 2 * CLIENTS  # a client may lose one in flight, and one more that it tried at once
-        assert max(executed[each.identity] for each in asked if each.is_post) == 1
-        answered = sum(1 for each in asked if not each.broke)
-        assert answered - len(broken) <= sum(answers.values()) <= len(asked)
+        accounts, asked, broken = Accounts(proxy), 0, 0
+        for _ in range(ROUNDS):
+            with checked_load(proxy.address, WISHES) as load:
+                kills = kill_every_second(proxy) if IS_LONG else kill_one_after_the_other(proxy)
+                some = load.end()
+            lost = [each for each in some if each.broke]
+            asked, broken = asked + len(some), broken + len(lost)
+            with capsys.disabled():
+                print(f"\n{kills} kills, {len(some)} requests, {len(lost)} of them lost with a worker")
+            executed = upstreams.executed()
+            assert [each.wrong for each in some if each.wrong] == []
+            assert {each.status for each in some if not each.broke} == {200}
+            assert "ConnectionRefusedError" not in of(lost)
+            assert len(lost) <= kills * 2 * WISHES.clients  # in flight, and tried again at once
+            assert max(executed[each.identity] for each in some if each.is_post) == 1
+        wait_until(lambda: proxy.metrics()["serinus_workers{state=ready}"] == 2, "for the last new worker to serve")
+        assert asked - 2 * broken <= sum(accounts.counted().values()) <= asked
         accounts.settle()
+
+
+def kill_one_after_the_other(proxy: WholeProxy) -> int:
+    """Kill workers, each when the one before is replaced; how many."""
+    for number in range(KILLS):
+        victim = proxy.workers()[number % 2]
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda gone=victim: gone not in proxy.workers() and len(proxy.workers()) == 2)  # type: ignore[misc]
+        wait_until(lambda: proxy.metrics()["serinus_workers{state=ready}"] == 2, "for the new worker to serve")
+        time.sleep(0.2)
+    return KILLS
+
+
+def kill_every_second(proxy: WholeProxy) -> int:
+    """Kill for a minute the worker that has lived longest, whether another one serves or not; how often."""
+    begin = time.monotonic()
+    for number in range(60):
+        time.sleep(max(0.0, begin + number + 1 - time.monotonic()))
+        with suppress(ProcessLookupError, FileNotFoundError, ValueError):  # one that has just ended, or none yet
+            os.kill(min(proxy.workers(), key=started), signal.SIGKILL)
+    return 60
+
+
+def started(pid: int) -> int:
+    """When a program was started, in ticks of the clock since the machine was."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[19])
 
 
 def test_who_stands_still_for_a_while_loses_nothing_and_blames_nobody_for_the_time(

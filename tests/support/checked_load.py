@@ -45,6 +45,9 @@ class Wishes:
     fresh: float = 0.3
     rude: float = 0.0
     pause: float = 0.002
+    rate: float = 0.0  # requests a second of all clients together, also behind time; 0: as many as come of the pause
+    uploads: tuple[int, ...] = (0, 10, 3000, 200_000)
+    sizes: tuple[int, ...] = (0, 500, 70_000)
 
 
 class Asking(NamedTuple):
@@ -70,17 +73,20 @@ class _Client:
         self.asked: list[Asking] = []
 
     async def run(self, ending: asyncio.Event) -> None:
+        clock, wishes = asyncio.get_running_loop().time, self._wishes
+        due = clock()
         while not ending.is_set():
             self.asked.append(await self._ask())
-            await asyncio.sleep(self._wishes.pause)
+            due += wishes.clients / wishes.rate if wishes.rate else 0
+            await asyncio.sleep(max(wishes.pause, due - clock()))
         self._close()
 
     async def _ask(self) -> Asking:
         chance, wishes = self._chance, self._wishes
         identity, toxic = a_name(), chance.choice(wishes.toxics)
-        body = chance.randbytes(chance.choice((0, 10, 3000, 200_000))) if chance.random() < wishes.posts else None
+        body = chance.randbytes(chance.choice(wishes.uploads)) if chance.random() < wishes.posts else None
         # Byte by byte, a long answer would take minutes.
-        is_rude, size = chance.random() < wishes.rude, 0 if toxic == "drip" else chance.choice((0, 500, 70_000))
+        is_rude, size = chance.random() < wishes.rude, 0 if toxic == "drip" else chance.choice(wishes.sizes)
         text, begin = request(identity, toxic, body=body, size=size), time.monotonic_ns()
         status, broke, wrong = 0, "", ""
         if chance.random() < wishes.fresh:
