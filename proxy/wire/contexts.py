@@ -8,13 +8,15 @@ Rules:
 1. TLS 1.2 and 1.3 only, forward secrecy and authenticated encryption only, no compression, no renegotiation (RFC 9325).
 2. A context is never changed once it is in use: new certificates make a new one, open connections keep theirs.
 3. Who asked for a name and then asks for another host, which another certificate is for, is told so (421, RFC 9110
-   section 15.5.20). Who asked for no name is served.
+   section 15.5.20). Who asked for no name is served. A session of TLS 1.2 goes on with the name that it was made with.
+4. A session goes on only where the same is asked of clients: it would stand for a certificate that nobody has seen.
 """
 
 from __future__ import annotations
 
 import _ssl
 import ctypes
+import hashlib
 import os
 import ssl
 from collections.abc import Iterator, Mapping
@@ -126,8 +128,14 @@ def _server_context(tls: ServerTls, certificate: Certificate, ticket_keys: bytes
         context.load_verify_locations(cadata=tls.client_ca.decode("ascii", "replace"))
         context.verify_mode = ssl.CERT_REQUIRED if tls.client_required else ssl.CERT_OPTIONAL
     if ticket_keys:
-        _share_tickets(context, ticket_keys)
+        _share_tickets(context, _keys_of(tls, ticket_keys))
     return context
+
+
+def _keys_of(tls: ServerTls, ticket_keys: bytes) -> bytes:
+    """The keys of the tickets of all listeners that ask the same of clients."""
+    asked = b"%d%b" % (tls.client_required, tls.client_ca) if tls.client_ca else b""
+    return hashlib.shake_256(b"serinus tickets" + ticket_keys + asked).digest(TICKET_KEYS_SIZE)
 
 
 def _harden(context: ssl.SSLContext) -> None:

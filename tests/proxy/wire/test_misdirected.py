@@ -4,6 +4,7 @@ SHOP is the certificate for localhost and shop.example.com, API that for api.exa
 """
 
 import socket
+import ssl
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from proxy.core.snapshot import ServerTls
 from tests.support.one_worker import OneWorker
 from tests.support.peers import PATIENCE, Peer, Upstream
-from tests.support.tls_peers import API, OK, OURS, SHOP, close_kept, connect, kept, serving, tls
+from tests.support.tls_peers import API, OK, OURS, SHOP, close_kept, connect, kept, serving, tls, tls_of
 
 Scene = tuple[OneWorker, Upstream]
 BOTH = OURS.certificate("both.example.com", "api.example.com")
@@ -91,6 +92,28 @@ def test_who_asked_for_no_name_is_served_whatever_the_host(scene: Scene) -> None
     client = kept(Peer(context.wrap_socket(plain, suppress_ragged_eofs=False)))
     for host in ("shop.example.com", "api.example.com"):
         served(scene, client, host)
+
+
+@pytest.mark.parametrize(
+    ("version", "served_host", "refused_host"),
+    [
+        # A session of TLS 1.2 goes on with the name and the certificate that it was made with, whatever is asked for.
+        (ssl.TLSVersion.TLSv1_2, "shop.example.com", "api.example.com"),
+        # In TLS 1.3 the name is that of the handshake (RFC 8446 section 4.6.1).
+        (ssl.TLSVersion.TLSv1_3, "api.example.com", "shop.example.com"),
+    ],
+)
+def test_a_session_that_goes_on_under_another_name_is_held_against_one_certificate_too(
+    scene: Scene, version: ssl.TLSVersion, served_host: str, refused_host: str
+) -> None:
+    context = OURS.trusting(version)
+    context.check_hostname = False
+    first = connect(scene[0], context, name="shop.example.com")
+    served(scene, first, "shop.example.com")
+    second = connect(scene[0], context, name="api.example.com", session=tls_of(first).session)
+    assert tls_of(second).session_reused is True
+    served(scene, second, served_host)
+    refused(second, refused_host)
 
 
 def test_a_name_that_two_certificates_have_is_served_with_either() -> None:

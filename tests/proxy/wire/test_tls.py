@@ -251,6 +251,22 @@ class TestSessions:
             assert tls_of(connect(two, context, session=session)).session_reused is True
             assert tls_of(connect(stranger, context, session=session)).session_reused is False
 
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    def test_a_session_without_a_certificate_is_none_where_clients_need_one(self, version: ssl.TLSVersion):
+        """Else whoever is let in at one listener is in at the other, without a name (nginx: CVE-2025-23419)."""
+        keys = os.urandom(80)
+        context = OURS.trusting(version)
+        strict = {"tls": (ServerTls((SHOP,), client_ca=OURS.pem),), "ticket_keys": keys}
+        with serving(tls=(ServerTls((SHOP,)),), ticket_keys=keys) as (one, upstream), serving(**strict) as (other, _):
+            client = connect(one, context).send(ASK)
+            asked = upstream.asked()
+            asked.message()
+            asked.send(OK)
+            client.message()
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                connect(other, context, session=tls_of(client).session).send(ASK).message()
+            assert other.slab.read_worker()["tls_failures"] == 1
+
 
 class TestMutualTls:
     def test_a_client_needs_a_certificate_of_the_right_authority(self):
