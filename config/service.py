@@ -198,6 +198,11 @@ class Pool(Value):
 
     idle: Count = 64
     """Unused connections kept per endpoint and worker; 0: none."""
+    fresh_after: DurationOrOff = 2.0
+    """A request that must not be sent twice (POST) gets a new connection when the kept one was unused for so long.
+
+    The endpoint may be about to close that one. off: it is used all the same.
+    """
 
 
 class Service(Value):
@@ -223,6 +228,8 @@ class Service(Value):
     """The key of `balance: hash`. Default: the sticky key, else ip."""
     expose_version: bool = False
     """Whether responses carry X-Serinus-Version."""
+    forward_own_cookies: bool = False
+    """Whether endpoints get the cookies named serinus_*, too. They are the proxy's own."""
     health: OrOff[Health] = None
     """Active health checks."""
     ejection: OrOff[Ejection] = Ejection()

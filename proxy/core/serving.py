@@ -117,6 +117,8 @@ def service(live: Live, name: str, around: Surroundings) -> Service:
         ejection=_ejection(configured.ejection),
         slow_start=configured.slow_start,
         pool_idle=configured.pool.idle if configured.timeouts.upstream_keepalive else 0,
+        fresh_after=configured.pool.fresh_after,
+        own_cookies=configured.forward_own_cookies,
         body_limit=configured.limits.body,
         upgrades=frozenset(configured.upgrade),
         drain_timeout=configured.drain.timeout,

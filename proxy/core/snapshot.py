@@ -167,6 +167,8 @@ class Service:
     ejection: Ejection | None = field(default_factory=Ejection)
     slow_start: float = 0.0
     pool_idle: int = 64  # idle connections kept per endpoint and worker
+    fresh_after: float = 2.0  # so long idle, a connection gets no request that must not be sent twice; 0: it does
+    own_cookies: bool = False  # endpoints get the cookies named serinus_* too
     body_limit: int = 0
     upgrades: frozenset[str] = frozenset({"websocket"})
     drain_timeout: float = 30.0  # of tunnels and streams on a draining endpoint

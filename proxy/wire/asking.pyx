@@ -6,7 +6,8 @@ Rules:
 1. An exchange keeps the Service and Version that it began with: one snapshot for all of it.
 2. What is sent again must be safe: nothing was sent, or the method is idempotent and all of the request is kept
    (RFC 9110 section 9.2.2). A connection that was idle and ends without a byte of answer is such a case at once, on a new
-   connection, as part of the same attempt: the race with the endpoint's own idle timeout is nobody's failure.
+   connection, as part of the same attempt: the race with the endpoint's own idle timeout is nobody's failure. What must
+   not be sent again does not enter that race: after `fresh_after` it goes on a new connection at once.
 3. Every attempt ends in exactly one outcome, counted against the version that it was sent to.
 """
 
@@ -213,18 +214,21 @@ cdef class Asking(Ending):
     cdef int _claim(self, int64_t now) except -1:
         """The request is this endpoint's now: count it and find a connection."""
         cdef Endpoint endpoint = self.endpoint
+        cdef bint repeatable = self._is_idempotent() and self.replayable
         cdef int answer
         endpoint.in_flight += 1
         attempt_started(self.version.block, endpoint.block, now)
         self.attempting = True
         self.refusals = 0
         self.attempt_began = now
+        if not repeatable and endpoint.has_rested(now):
+            return self._await_connection(endpoint.connect(self), now)
         while True:
             answer = endpoint.acquire(self)
             if answer != 1:
                 return self._await_connection(answer, now)
             self.upstream = endpoint.latest
-            if self._is_idempotent() and self.replayable or is_quiet(self.upstream.fd):
+            if repeatable or is_quiet(self.upstream.fd):
                 return self._send(now)
             endpoint.discard(self.upstream)
 

@@ -20,7 +20,7 @@ cdef class HeadView(RequestView):
 cdef size_t request_room(const Head* head, const Origin* origin) noexcept nogil
 cdef size_t response_room(const Head* head) noexcept nogil
 cdef size_t write_request(unsigned char* out, Bytes p, const Head* head, const Origin* origin, const char* request_id,
-                          size_t id_len, bint websocket) noexcept nogil
+                          size_t id_len, bint websocket, bint own_cookies) noexcept nogil
 cdef size_t write_framing(unsigned char* out, const Head* head) noexcept nogil
 cdef size_t write_response(unsigned char* out, Bytes p, const Head* head, bint keep_trailer) noexcept nogil
 cdef size_t write_trailers(unsigned char* out, Bytes p, const Head* head) noexcept nogil

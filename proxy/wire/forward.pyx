@@ -6,7 +6,7 @@ Rules:
 1. Hop-by-hop fields and those that Connection names end here (RFC 9110 section 7.6.1); framing is ours.
 2. Forwarding fields from a peer that is not trusted are replaced, from a trusted one they are continued.
 3. `X-Serinus-*` from clients that are not trusted, and names with '_' that read like a forwarding field, are dropped; so are
-   cookies named `serinus_*`.
+   cookies named `serinus_*`, where the service does not want them.
 4. Runs of kept lines are copied whole. The caller made room with request_room or response_room.
 """
 
@@ -68,7 +68,7 @@ cdef size_t response_room(const Head* head) noexcept nogil:
 
 # Requests ------------------------------------------------------------------------------------------------------------
 
-cdef inline bint _passes(Bytes p, const Head* head, const Field* field, const Origin* origin, bint websocket) noexcept nogil:
+cdef inline bint _passes(Bytes p, const Head* head, const Field* field, const Origin* origin, bint own_cookies) noexcept nogil:
     """Is this request field forwarded as it came?"""
     cdef int id = field.id
     if id == F_OTHER:
@@ -88,7 +88,8 @@ cdef inline bint _passes(Bytes p, const Head* head, const Field* field, const Or
     elif id in (F_FORWARDED_PROTO, F_FORWARDED_HOST, F_FORWARDED_OTHER, F_OWN):
         return origin.trusted
     elif id == F_COOKIE:
-        return not _has_own_cookie(p + field.value, field.value_len)
+        if not own_cookies and _has_own_cookie(p + field.value, field.value_len):
+            return False
     elif id == F_MAX_FORWARDS and _is_limited(head):
         return False
     return not (head.named and connection_names(p, head, field))
@@ -194,7 +195,7 @@ cdef unsigned char* _forwarding(unsigned char* out, Bytes p, const Head* head, c
 
 
 cdef size_t write_request(unsigned char* out, Bytes p, const Head* head, const Origin* origin, const char* request_id,
-                          size_t id_len, bint websocket) noexcept nogil:
+                          size_t id_len, bint websocket, bint own_cookies) noexcept nogil:
     """The head for the upstream, up to where the version line, the framing and the empty line follow."""
     cdef unsigned char* start = out
     cdef const Field* field
@@ -218,7 +219,7 @@ cdef size_t write_request(unsigned char* out, Bytes p, const Head* head, const O
         out = _put(out, b"\r\n", 2)
     for i in range(head.count):
         field = &head.fields[i]
-        if _passes(p, head, field, origin, websocket):
+        if _passes(p, head, field, origin, own_cookies):
             if run_end != field.name:
                 out = _put(out, p + run, run_end - run)
                 run = field.name

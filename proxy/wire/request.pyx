@@ -173,7 +173,8 @@ cdef class Request(Taker):
         cdef Head* head = &self.plane.head
         cdef Version version = self.version
         self._reserve(request_room(head, &self.client.origin) + len(version.request_line))
-        self.version_at = write_request(self.buffer, p, head, &self.client.origin, self.request_id, self.id_len, self.websocket)
+        self.version_at = write_request(self.buffer, p, head, &self.client.origin, self.request_id, self.id_len,
+                                        self.websocket, self.service.own_cookies)
         self.version_len = len(version.request_line)
         memcpy(self.buffer + self.version_at, <const char*> version.request_line, self.version_len)
         self.buffer_end = self.version_at + self.version_len

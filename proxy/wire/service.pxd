@@ -52,6 +52,7 @@ cdef class Service:
     cdef size_t retry_buffer
     cdef double tokens       # retries that the budget allows now
     cdef bint websocket
+    cdef bint own_cookies    # endpoints get them
     cdef uint64_t random
     cdef int choose(self, RequestView view, bytes peer, Decision* decision) except -1
     cdef int find_ring_key(self, RequestView view, bytes peer, Decision* decision) except -1

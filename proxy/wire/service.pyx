@@ -90,6 +90,7 @@ cdef class Service:
             if outcome.label in spec.retries.on:
                 self.retry_on |= 1 << int(outcome)
         self.websocket = "websocket" in spec.upgrades
+        self.own_cookies = spec.own_cookies
         self.random = int.from_bytes(urandom(8), "little")
 
     def _take_over(self, spec, Service before):

@@ -27,6 +27,7 @@ cdef class Upstream(Socket):
     cdef Taker taker                 # None while idle
     cdef UpstreamState state
     cdef bint reused                 # it has answered before
+    cdef int64_t idle_from           # ns; when it was last put back
     cdef int era                     # of the endpoint's addresses
     cdef unsigned char* held         # the beginning of something that is not whole yet
     cdef size_t held_size
@@ -71,6 +72,7 @@ cdef class Endpoint:
     cdef int recent_failures
     cdef int acquire(self, Taker taker) except -1000
     cdef int connect(self, Taker taker) except -1000
+    cdef bint has_rested(self, int64_t now) noexcept
     cdef void put(self, Upstream upstream) noexcept
     cdef void discard(self, Upstream upstream) noexcept
     cdef int left(self) except -1
@@ -83,6 +85,7 @@ cdef class Endpoint:
 cdef class Policy:
     cdef int pool_idle
     cdef int64_t keepalive
+    cdef int64_t fresh_after         # ns; so long unused, it gets nothing that must not be sent twice; 0: it does
     cdef int eject_consecutive
     cdef double eject_share
     cdef int eject_minimum

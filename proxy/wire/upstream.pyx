@@ -244,6 +244,13 @@ cdef class Endpoint:
             return 1
         return self.connect(taker)
 
+    cdef bint has_rested(self, int64_t now) noexcept:
+        """Has the connection that `acquire` would give been idle for so long that its end may be on its way?"""
+        cdef Py_ssize_t last = len(self.idle) - 1
+        if self.policy.fresh_after == 0 or last < 0:
+            return False
+        return now - (<Upstream> self.idle[last]).idle_from >= self.policy.fresh_after
+
     cdef int connect(self, Taker taker) except -1000:
         """Begin a new connection; as `acquire`."""
         cdef Upstream upstream
@@ -281,7 +288,8 @@ cdef class Endpoint:
         upstream.quiet = True
         upstream.reused = True
         if policy.keepalive:
-            upstream.deadline(monotonic() + policy.keepalive)
+            upstream.idle_from = monotonic()
+            upstream.deadline(upstream.idle_from + policy.keepalive)
         self.idle.append(upstream)
 
     cdef void discard(self, Upstream upstream) noexcept:

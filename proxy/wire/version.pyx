@@ -49,6 +49,7 @@ cdef class Version(Policy):
         self.limit = spec.max_connections
         self.queue = spec.queue
         self.pool_idle = service.pool_idle
+        self.fresh_after = <int64_t> (service.fresh_after * 1e9)
         self.keepalive = <int64_t> (service.timeouts.keepalive * 1e9)
         if service.ejection is not None:
             self.eject_consecutive = service.ejection.consecutive

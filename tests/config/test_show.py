@@ -34,6 +34,7 @@ def test_every_default_is_shown_in_the_words_of_a_file():
         "balance": "least-request",
         "hash_key": [],
         "expose_version": False,
+        "forward_own_cookies": False,
         "health": "off",
         "ejection": {
             **{"consecutive": 5, "error_share": "0%", "min_requests": 20, "base_time": "30s"},
@@ -48,7 +49,7 @@ def test_every_default_is_shown_in_the_words_of_a_file():
             **{"connect": "2s", "response": "30s", "idle": "1m", "total": "0s", "upstream_keepalive": "50s"},
             **{"queue": "1s", "tunnel": "1h"},
         },
-        "pool": {"idle": 64},
+        "pool": {"idle": 64, "fresh_after": "2s"},
         "upgrade": ["websocket"],
         "resolve_interval": "30s",
     }

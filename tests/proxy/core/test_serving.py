@@ -109,7 +109,8 @@ def test_only_a_hash_needs_a_key_of_its_own():
 def test_who_may_not_wait_does_not_queue_and_what_may_not_stay_open_is_not_kept():
     off = served({"timeouts": {"queue": "off", "upstream_keepalive": "off"}})
     assert (off.versions[0].queue, off.pool_idle) == (0, 0)
-    on = served({"pool": {"idle": 5}, "upgrade": ()})
+    on = served({"pool": {"idle": 5, "fresh_after": "10s"}, "upgrade": ()})
+    assert (served({}).fresh_after, on.fresh_after) == (2.0, 10.0)
     assert (on.versions[0].queue, on.pool_idle, on.upgrades) == (64, 5, frozenset())
 
 

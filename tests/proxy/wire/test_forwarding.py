@@ -272,6 +272,14 @@ def test_our_own_cookies_are_not_forwarded(stage: Stage, fields: bytes, left: li
     assert passed(seen) == left
 
 
+@pytest.mark.parametrize("fields", COOKIES)
+def test_our_own_cookies_are_forwarded_to_a_service_that_asks_for_them(stage: Stage, fields: bytes) -> None:
+    stage.serve(own_cookies=True)
+    seen, _ = stage.exchange(get(fields))
+
+    assert passed(seen) == fields.split(b"\r\n")
+
+
 def test_ten_thousand_cookies_beside_ours_arrive(stage: Stage) -> None:
     others = b";".join([b"a"] * 15000)
     seen, _ = stage.exchange(get(b"Cookie: serinus_uid=1;" + others))

@@ -257,6 +257,24 @@ def test_another_request_is_never_sent_twice(stage: Stage, end: str) -> None:
     assert stage.counts().attempts == {"ok": 1, "reset": 1}
 
 
+@pytest.mark.parametrize(("fresh_after", "connections"), [(1e-9, 2), (1e6, 1), (0.0, 1)])
+def test_a_request_that_must_not_be_sent_twice_avoids_a_connection_that_was_idle_for_long(
+    stage: Stage, fresh_after: float, connections: int
+) -> None:
+    """Its end could be on its way. A safe request may still use it."""
+    stage.serve(fresh_after=fresh_after)
+    stage.exchange(GET)
+    old = stage.upstream.peers[0]
+    client, side, seen = stage.ask(POST)
+    assert (len(stage.upstream.peers), side is old, seen.body) == (connections, connections == 1, b"hello")
+    waiting, again, _ = stage.ask(GET)
+    for peer in (side, again):
+        peer.send(OK)
+    assert [client.message().status, waiting.message().status] == [200, 200]
+    assert (again is old) is (connections == 2)
+    assert stage.counts() == Counts({200: 3}, {}, {"ok": 3})
+
+
 def test_a_safe_request_is_sent_again_once(stage: Stage) -> None:
     stage.exchange(GET)
     client, side, _ = stage.ask(GET)
