@@ -20,7 +20,7 @@ from tests.support.checked import checked, look, request
 from tests.support.checked_load import Wishes, checked_load
 from tests.support.long_forms import IS_LONG, long_or
 from tests.support.peers import Peer
-from tests.support.toxic_upstream import ToxicUpstreams, toxic_upstreams
+from tests.support.toxic_upstream import ToxicUpstreams
 from tests.support.whole_proxy import WholeProxy, a_service, wait_until, whole_proxy
 
 CONNECTIONS: Final = long_or(1000, 10_000)
@@ -31,12 +31,6 @@ TIMEOUTS: Final = dict.fromkeys(("head", "idle", "keepalive"), long_or("2s", "30
 ATTACKS: Final = {"a head": ["-H"], "a body": ["-B"], "reading": ["-X", "-w", "1", "-y", "2", "-n", "1", "-z", "1"]}
 
 pytestmark = pytest.mark.timeout(600 if IS_LONG else 120)
-
-
-@pytest.fixture(scope="module")
-def upstreams() -> Iterator[ToxicUpstreams]:
-    with toxic_upstreams("v1") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

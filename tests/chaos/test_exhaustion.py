@@ -28,12 +28,6 @@ MIB: Final = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def upstreams() -> Iterator[ToxicUpstreams]:
-    with toxic_upstreams("v1") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def proxy(upstreams: ToxicUpstreams, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeProxy]:
     with whole_proxy(tmp_path_factory.mktemp("proxy"), a_file(upstreams)) as running:
         yield running

@@ -53,8 +53,7 @@ def running(places: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def proxy(running: WholeProxy, places: dict[str, str]) -> WholeProxy:
     """A proxy that serves what its file says: all requests go to the stable version."""
-    running.write(a_file(places))
-    running.admin.reload()
+    running.take(a_file(places))
     running.admin.set_split("shop", {"stable": 1})
     return running
 
@@ -163,8 +162,7 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_the_next_good_one_is_tak
     wait_until(lambda: accounts.grown(FAILED) == 2, "for the file to be refused twice")
     assert (live(proxy), proxy.ask()) == (before, (200, "stable"))
     proxy.path.rmdir() if damage is a_folder else proxy.path.unlink(missing_ok=True)
-    proxy.write(a_file(places, timeouts={"response": "9s"}))
-    proxy.admin.reload()
+    proxy.take(a_file(places, timeouts={"response": "9s"}))
     assert proxy.ask() == (200, "stable")
     accounts.settle()
 
@@ -196,8 +194,7 @@ def test_one_file_after_the_other_under_load_fails_nothing_closes_nothing_and_le
         accounts = Accounts(proxy)
         with load(proxy, kept=8, fresh=2, pause=0.01) as running:
             for number in range(RELOADS):
-                proxy.write(a_storm(places, number))
-                proxy.admin.reload()
+                proxy.take(a_storm(places, number))
                 assert weights(proxy) == {"stable": 1 - number % 2, "canary": number % 2}
                 assert {proxy.ask()[1] for _ in range(2)} == {"canary" if number % 2 else "stable"}
                 proxy.admin.set_split("shop", {"stable": 99, "canary": 1})
@@ -210,8 +207,7 @@ def test_one_file_after_the_other_under_load_fails_nothing_closes_nothing_and_le
         kept = {each.port for each in requests if not each.is_fresh}
         assert len(kept) == 8  # none of the clients that keep their connection had to make another one
         assert sum(accounts.counted().values()) == len(requests) + 2 * RELOADS
-        proxy.write(a_file(places))
-        proxy.admin.reload()
+        proxy.take(a_file(places))
         accounts.settle()
 
 

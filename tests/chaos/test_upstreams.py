@@ -70,12 +70,6 @@ class Played:
 
 
 @pytest.fixture(scope="module")
-def upstreams() -> Iterator[ToxicUpstreams]:
-    with toxic_upstreams("v1") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def proxy(upstreams: ToxicUpstreams, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeProxy]:
     tree = a_service({"v1": upstreams.places["v1"]}, {"v1": 1}, **PATIENT)
     with whole_proxy(tmp_path_factory.mktemp("proxy"), tree) as running:

@@ -56,8 +56,7 @@ def running(places: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def proxy(running: WholeProxy, places: Mapping[str, str]) -> WholeProxy:
     """A proxy that serves this file, whatever it was told before."""
-    running.write(a_file(places))
-    running.admin.reload()
+    running.take(a_file(places))
     return running
 
 

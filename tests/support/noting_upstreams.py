@@ -1,8 +1,7 @@
 """Upstreams that answer every request with their own name, and note each head of a request that arrives at them.
 
 `python -m tests.support.noting_upstreams NAME...` prints where they are, as JSON, and serves until SIGTERM; then it
-prints what has arrived where. A program of its own, so that it holds up no test. Probes (/healthz) are not noted.
-Instants are nanoseconds of CLOCK_MONOTONIC.
+prints what has arrived where. Probes (/healthz) are not noted. Instants are nanoseconds of CLOCK_MONOTONIC.
 """
 
 from __future__ import annotations
@@ -10,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from time import monotonic_ns
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import uvloop
+
+from tests.support.upstream_program import Asked, UpstreamProgram, answer, listen, say, upstream_program
 
 _NAME = b"\r\nx-load: "
 
@@ -30,64 +29,44 @@ class Arrival(NamedTuple):
     request: str
 
 
-class _Noting(asyncio.Protocol):
-    """One connection to an upstream."""
+def _noting(name: str, arrivals: list[Arrival]) -> Asked:
+    named = answer(name)
 
-    def __init__(self, name: str, arrivals: list[Arrival]) -> None:
-        self._answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(name), name.encode())
-        self._arrivals = arrivals
-        self._rest = b""
+    def asked(head: bytes, write: Callable[[bytes], None]) -> None:
+        if not head.startswith(b"GET /healthz"):
+            _, _, after = head.lower().partition(_NAME)
+            arrivals.append(Arrival(monotonic_ns(), after.partition(b"\r\n")[0].decode()))
+        write(named)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, received: bytes) -> None:
-        at = monotonic_ns()
-        *heads, self._rest = (self._rest + received).split(b"\r\n\r\n")
-        for head in heads:
-            if not head.startswith(b"GET /healthz"):
-                _, _, after = head.lower().partition(_NAME)
-                self._arrivals.append(Arrival(at, after.partition(b"\r\n")[0].decode()))
-            self._transport.write(self._answer)
+    return asked
 
 
 async def _serve(names: list[str]) -> None:
-    loop = asyncio.get_running_loop()
     ending = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, ending.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     arrivals: dict[str, list[Arrival]] = {name: [] for name in names}
-    servers = [await loop.create_server(partial(_Noting, name, arrivals[name]), "127.0.0.1", 0) for name in names]
-    ports = [server.sockets[0].getsockname()[1] for server in servers]
-    print(json.dumps({name: f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}), flush=True)
+    servers = await listen({name: _noting(name, arrivals[name]) for name in names})
     await ending.wait()
-    print(json.dumps(arrivals), flush=True)
+    for server in servers:
+        server.close()
+    say(arrivals)
 
 
-class NotingUpstreams:
-    """Running upstreams; `places` are their addresses by their names."""
-
-    def __init__(self, program: subprocess.Popen[str], places: dict[str, str]) -> None:
-        self._program = program
-        self.places = places
+class NotingUpstreams(UpstreamProgram):
+    """Running upstreams, which tell at their end what has arrived."""
 
     def end(self) -> dict[str, list[Arrival]]:
         """End them; what has arrived at each."""
-        self._program.terminate()
-        output, _ = self._program.communicate(timeout=60)
+        self.program.terminate()
+        output, _ = self.program.communicate(timeout=60)
         return {name: [Arrival(*fields) for fields in arrivals] for name, arrivals in json.loads(output).items()}
 
 
 @contextmanager
 def noting_upstreams(*names: str) -> Iterator[NotingUpstreams]:
     """Run them for the length of the block, unless the test has ended them."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.support.noting_upstreams", *names], stdout=subprocess.PIPE, text=True
-    ) as program:
-        try:
-            assert program.stdout is not None
-            yield NotingUpstreams(program, json.loads(program.stdout.readline()))
-        finally:
-            program.kill()
+    with upstream_program(NotingUpstreams, *names) as running:
+        yield running
 
 
 if __name__ == "__main__":

@@ -241,6 +241,11 @@ class Upstream:
             peer.close()
 
 
+def head(line: bytes, *fields: bytes, host: bytes = b"Host: a.example") -> bytes:
+    """The bytes of a head; without a host, if that is empty."""
+    return b"\r\n".join([line, *([host] if host else []), *fields, b"", b""])
+
+
 def cuts(text: bytes) -> list[list[bytes]]:
     """The text byte by byte, and cut in two at every position."""
     return [[text[i : i + 1] for i in range(len(text))], *([text[:i], text[i:]] for i in range(1, len(text)))]

@@ -2,13 +2,10 @@
 
 import os
 
-import pytest
+from tests.support.tools import do_without
 
 
 def require_root() -> None:
-    """Go on as root only; else the test is skipped, or fails where SERINUS_REQUIRE_ALL=1 is set."""
+    """Go on as root only; else the test is skipped, or fails where every test must run (tests/support/tools.py)."""
     if os.geteuid() != 0:
-        message = "this needs root: run the tests as root, or in the container image"
-        if os.environ.get("SERINUS_REQUIRE_ALL") == "1":
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
+        do_without("this needs root: run the tests as root, or in the container image")

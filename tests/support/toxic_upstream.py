@@ -1,4 +1,4 @@
-"""Upstreams that fail in the way that each request asks for, and count what they did: a program of its own.
+"""Upstreams that fail in the way that each request asks for, and count what they did.
 
 `python -m tests.support.toxic_upstream NAME...` prints where they are, as JSON. A request says by the header `X-Toxic`
 what is to be done to it (`TOXICS`; without it, an answer), by `X-Id` who it is, and by `X-Size` how long the answer is
@@ -14,9 +14,7 @@ to be. Each line of JSON on standard input is an order, answered by a line:
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +25,7 @@ from typing import Any, Final, cast
 import uvloop
 
 from tests.support.toxics import TOXICS, Asked, Exchange
+from tests.support.upstream_program import UpstreamProgram, orders, say, say_places, upstream_program
 
 _END: Final = b"\r\n\r\n"
 
@@ -117,24 +116,17 @@ async def _serve(names: list[str]) -> None:
     upstreams = {name: _Upstream(name) for name in names}
     for each in upstreams.values():
         await each.listen()
-    print(json.dumps({name: f"127.0.0.1:{each.port}" for name, each in upstreams.items()}), flush=True)
-    while line := await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline):
-        print(json.dumps(await _obey(upstreams, json.loads(line))), flush=True)
+    say_places({name: each.port for name, each in upstreams.items()})
+    async for order in orders():
+        say(await _obey(upstreams, order))
 
 
-class ToxicUpstreams:
-    """Running upstreams; `places` are their addresses by their names."""
-
-    def __init__(self, program: subprocess.Popen[str], places: dict[str, str]) -> None:
-        self.program = program
-        self.places = places
+class ToxicUpstreams(UpstreamProgram):
+    """Running upstreams; all answer at first."""
 
     def order(self, do: str, name: str = "", toxic: str = "") -> Any:
         """Give an order; what it answers."""
-        assert self.program.stdin is not None
-        assert self.program.stdout is not None
-        print(json.dumps({"do": do, "name": name, "toxic": toxic}), file=self.program.stdin, flush=True)
-        return json.loads(self.program.stdout.readline())
+        return self._order(do=do, name=name, toxic=toxic)
 
     def executed(self) -> Counter[str]:
         """How often each id arrived at any of them, since the last time this was asked."""
@@ -145,17 +137,8 @@ class ToxicUpstreams:
 @contextmanager
 def toxic_upstreams(*names: str) -> Iterator[ToxicUpstreams]:
     """Run them for the length of the block."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.support.toxic_upstream", *names],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as program:
-        try:
-            assert program.stdout is not None
-            yield ToxicUpstreams(program, json.loads(program.stdout.readline()))
-        finally:
-            program.kill()
+    with upstream_program(ToxicUpstreams, *names) as running:
+        yield running
 
 
 if __name__ == "__main__":

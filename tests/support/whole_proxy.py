@@ -77,6 +77,11 @@ class WholeProxy:
         }
         self.path.write_text(yaml.safe_dump({**usual, **tree}, sort_keys=False))
 
+    def take(self, tree: Mapping[str, Any]) -> None:
+        """Write the configuration, and let it be read; it has to be a good one."""
+        self.write(tree)
+        self.admin.reload()
+
     @property
     def log(self) -> str:
         """What it has printed so far."""

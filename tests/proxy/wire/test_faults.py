@@ -9,7 +9,7 @@ from proxy.core.faults import render
 from proxy.core.outcome import FAULTS, Reason
 from proxy.core.snapshot import Route
 from tests.support.one_worker import one_worker, service
-from tests.support.peers import Message, Peer, Upstream
+from tests.support.peers import Message, Peer, Upstream, head
 from tests.support.stage import GET, Counts, Stage, eventually
 
 TOLD = [reason for reason in Reason if FAULTS[reason].status]
@@ -18,7 +18,7 @@ TEXT = b"text/plain; charset=utf-8"
 
 
 def get(*fields: bytes, method: bytes = b"GET") -> bytes:
-    return b"\r\n".join([method + b" /secret HTTP/1.1", b"Host: a.example", *fields, b"", b""])
+    return head(method + b" /secret HTTP/1.1", *fields)
 
 
 def no_endpoint(stage: Stage, request: bytes, client: Peer | None = None) -> Message:

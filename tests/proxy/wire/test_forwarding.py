@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.snapshot import Route, ValueMatch
 from tests.support.one_worker import one_worker, service
-from tests.support.peers import Message, Pair, Peer, Upstream
+from tests.support.peers import Message, Pair, Peer, Upstream, head
 from tests.support.stage import OK, Stage
 
 TRUSTED = "127.0.0.2"
@@ -17,7 +17,7 @@ OURS = b"Host X-Forwarded-For X-Forwarded-Proto X-Forwarded-Host Forwarded X-Req
 
 
 def get(*fields: bytes, line: bytes = b"GET / HTTP/1.1", host: bytes = b"Host: a.example") -> bytes:
-    return b"\r\n".join([line, *([host] if host else []), *fields, b"", b""])
+    return head(line, *fields, host=host)
 
 
 def forwarded(stage: Stage, *fields: bytes, source: str = "127.0.0.1") -> Message:

@@ -9,14 +9,10 @@ import pytest
 
 from proxy.core.snapshot import Route
 from tests.support.one_worker import OneWorker, one_worker, service
-from tests.support.peers import Message, Peer, Upstream
+from tests.support.peers import Message, Peer, Upstream, head
 from tests.support.stage import GET, OK, Stage
 
 Scene = tuple[OneWorker, Upstream]
-
-
-def head(line: bytes, *fields: bytes) -> bytes:
-    return b"\r\n".join([line, b"Host: a.example", *fields, b"", b""])
 
 
 # Via

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.peers import Peer, cuts
+from tests.support.peers import Peer, cuts, head
 from tests.support.stage import GET, OK, Counts, Stage, eventually
 
 POST = b"POST / HTTP/1.1\r\nHost: a.example\r\n"
@@ -12,7 +12,7 @@ HEAD = 256
 
 
 def get(target: bytes = b"/", *fields: bytes) -> bytes:
-    return b"\r\n".join([b"GET " + target + b" HTTP/1.1", b"Host: a.example", *fields, b"", b""])
+    return head(b"GET " + target + b" HTTP/1.1", *fields)
 
 
 def of_length(length: int) -> bytes:

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from tests.support.peers import head
 from tests.support.stage import GET, OK, Counts, Stage, eventually
 
 GET_1_0 = b"GET / HTTP/1.0\r\nHost: a.example\r\n\r\n"
@@ -12,7 +13,7 @@ POST = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello"
 
 
 def request(path: bytes, *fields: bytes, method: bytes = b"GET", version: bytes = b"1.1") -> bytes:
-    return b"\r\n".join([b"%b %b HTTP/%b" % (method, path, version), b"Host: a.example", *fields, b"", b""])
+    return head(b"%b %b HTTP/%b" % (method, path, version), *fields)
 
 
 # Clients

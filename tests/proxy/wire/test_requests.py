@@ -5,12 +5,12 @@ RFC 9112 sections 2, 3 and 5. Every refusal is sent whole, byte by byte, and cut
 
 import pytest
 
-from tests.support.peers import cuts
+from tests.support.peers import cuts, head
 from tests.support.stage import OK, Stage
 
 
 def request(line: bytes = b"GET / HTTP/1.1", *fields: bytes, host: bytes = b"Host: a.example") -> bytes:
-    return b"\r\n".join([line, *([host] if host else []), *fields, b"", b""])
+    return head(line, *fields, host=host)
 
 
 REFUSED_LINES = {
