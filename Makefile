@@ -24,7 +24,7 @@ demo: build ## watch a canary in this terminal; with BREAK=errors, how a bad one
 	$(BIN)/serinus demo $(if $(BREAK),--break $(BREAK)) $(ARGS)
 
 test: build ## run the tests
-	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: build ## check style, format and types
 	$(BIN)/ruff check .

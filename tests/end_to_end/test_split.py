@@ -1,7 +1,6 @@
 """Weights: exact over all workers, changed live without a failed request, and in force when the call has answered."""
 
 import json
-import os
 import random
 import socket
 import statistics
@@ -15,14 +14,16 @@ import pytest
 
 from cli.faults import Refused
 from tests.support.load import Request, load
+from tests.support.long_forms import long_or
 from tests.support.named_upstreams import named_upstreams
 from tests.support.whole_proxy import WholeProxy, a_service, wait_until, whole_proxy
 
-IS_LONG = os.environ.get("SERINUS_LONG") == "1"
 REQUESTS = 200_000
-CHANGES = 10_000 if IS_LONG else 1_000
+CHANGES = long_or(300, 10_000)
 CONNECTIONS = 16
 PIPELINED = 50
+
+pytestmark = pytest.mark.timeout(long_or(300, 600))
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +74,7 @@ class Rule(NamedTuple):
     end: int
 
 
-@pytest.mark.timeout(600 if IS_LONG else 60)
-def test_weights_change_thousands_of_times_under_load_and_every_answer_is_of_a_version_that_had_weight(
+def test_weights_change_hundreds_of_times_under_load_and_every_answer_is_of_a_version_that_had_weight(
     proxy: WholeProxy, capsys: pytest.CaptureFixture[str]
 ):
     with load(proxy, kept=6, fresh=2) as running:

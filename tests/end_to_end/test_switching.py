@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support.load import Request, load
+from tests.support.long_forms import long_or
 from tests.support.noting_upstreams import Arrival, NotingUpstreams, noting_upstreams
 from tests.support.whole_controller import WholeController, whole_controller
 from tests.support.whole_proxy import WholeProxy, whole_proxy
 
-SWITCHES = 1_000
-ROLLOUTS = 10
+SWITCHES = long_or(200, 1_000)
+ROLLOUTS = long_or(3, 10)
 POOLS = {"blue": ("blue-1", "blue-2"), "green": ("green-1", "green-2")}
 
 pytestmark = pytest.mark.timeout(300)
@@ -82,7 +83,7 @@ def pools(folder: Path, **more: Any) -> Iterator[tuple[WholeProxy, NotingUpstrea
             yield proxy, upstreams, tree
 
 
-def test_after_each_of_1000_switches_under_load_nothing_reaches_the_old_pool_and_nothing_fails(
+def test_after_each_of_many_switches_under_load_nothing_reaches_the_old_pool_and_nothing_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     with pools(tmp_path) as (proxy, upstreams, _):

@@ -11,111 +11,22 @@ import socket
 import struct
 import sys
 import termios
-import uuid
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 
 from loadtests.demo import stage
 from loadtests.demo.stage import USUAL_PORTS, Stage
+from tests.support.running_demo import QUIET, ROOT, demo, exists, kinds
 from tests.support.terminals import on_a_terminal
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="finds what was left behind in /proc"),
     pytest.mark.timeout(300),
 ]
-ROOT = Path(__file__).parents[2]
-MARK = "SERINUS_TEST_MARK"
-#: On a busy machine, the debug mode of asyncio talks of slow callbacks.
-QUIET = {"PYTHONASYNCIODEBUG": ""}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-FAST = ("--steps", "50", "--bake", "1", "--rate", "100")
-
-
-class Demo:
-    """A running `serinus demo --json`; everything that it starts carries the mark in its environment."""
-
-    def __init__(self, program: Process, mark: str) -> None:
-        self.program = program
-        self._mark = f"{MARK}={mark}".encode()
-
-    async def line(self) -> Any:
-        """The next line; None at the end."""
-        assert self.program.stdout is not None
-        line = await self.program.stdout.readline()
-        return json.loads(line) if line else None
-
-    async def rest(self) -> list[Any]:
-        """All further lines."""
-        lines: list[Any] = []
-        while (line := await self.line()) is not None:
-            lines.append(line)
-        return lines
-
-    async def end(self) -> tuple[int, str]:
-        """The exit code and what is on standard error."""
-        assert self.program.stderr is not None
-        await self.rest()
-        said = await self.program.stderr.read()
-        return await self.program.wait(), said.decode()
-
-    def left(self, *words: str) -> list[int]:
-        """The programs with the mark and these words on their command line."""
-        return [pid for pid, line in self._marked() if all(word in line for word in words)]
-
-    async def wait_for(self, *words: str) -> None:
-        """Wait until there is such a program."""
-        while not self.left(*words):  # noqa: ASYNC110 - what other programs do tells no event
-            await asyncio.sleep(0.01)
-
-    async def wait_until_nothing_is_left(self) -> None:
-        while self.left():  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0.01)
-
-    def _marked(self) -> Iterator[tuple[int, list[str]]]:
-        for folder in Path("/proc").iterdir():
-            try:
-                if folder.name.isdigit() and self._mark in (folder / "environ").read_bytes().split(b"\0"):
-                    yield int(folder.name), (folder / "cmdline").read_text().split("\0")
-            except OSError:
-                continue  # it has just ended, or is somebody else's
-
-
-@asynccontextmanager
-async def demo(*options: str, form: Sequence[str] = ("--json",)) -> AsyncIterator[Demo]:
-    mark = uuid.uuid4().hex
-    folder = TemporaryDirectory(prefix="serinus-test-")  # a demo that is killed cannot take its own away
-    command: Sequence[str] = [sys.executable, "-P", "-m", "cli", "demo", *form, *options]
-    program = await asyncio.create_subprocess_exec(
-        *command,
-        stdout=PIPE,
-        stderr=PIPE,
-        cwd=ROOT,
-        env={**os.environ, **QUIET, MARK: mark, "TMPDIR": folder.name},
-        limit=2**20,
-    )
-    running = Demo(program, mark)
-    try:
-        yield running
-    finally:
-        for pid in running.left():
-            os.kill(pid, signal.SIGKILL)
-        await program.wait()
-        folder.cleanup()
-
-
-def exists(path: str) -> bool:
-    return Path(path).exists()
-
-
-def kinds(lines: Sequence[Any]) -> list[str]:
-    """The events in their order, without the seconds between them."""
-    return [line["event"] for line in lines if line["event"] != "second"]
 
 
 async def test_a_good_canary_goes_up_step_by_step_and_no_request_fails():
@@ -136,56 +47,6 @@ async def test_a_good_canary_goes_up_step_by_step_and_no_request_fails():
     assert any(
         "evidence" in verdict["numbers"] for line in seconds if line["now"] for verdict in line["now"]["verdicts"]
     )
-
-
-@pytest.mark.parametrize("damage", ["latency", "crash", "slow-leak"])
-async def test_a_canary_that_turns_out_bad_is_rolled_back(damage: str):
-    async with demo(*FAST, "--break", damage) as running:
-        lines = await running.rest()
-        assert await running.end() == (1, "")
-        assert running.left() == []
-    expect_rollback(lines, damage)
-
-
-async def test_errors_roll_it_back_and_it_stays_for_a_look_if_it_should():
-    async with demo(*FAST, "--break", "errors", "--stay") as running:
-        lines: list[Any] = []
-        while not lines or lines[-1]["event"] != "restored":
-            lines.append(await running.line())
-        lines += [await running.line() for _ in range(4)]
-        assert lines[-1]["event"] == "second"
-        running.program.send_signal(signal.SIGINT)
-        lines += await running.rest()
-        assert await running.end() == (1, "")
-        assert running.left() == []
-    expect_rollback(lines, "errors")
-    assert lines[-1]["failed"] > 0
-
-
-def expect_rollback(lines: Sequence[Any], damage: str) -> None:
-    """The break was followed by failed checks and a rollback, and the summary says so."""
-    last = lines[-1]
-    assert (last["result"], last["break"]["name"]) == ("rolled_back", damage)
-    assert last["break"]["seconds_until_out"] > 0
-    assert last["break"]["failed"] == last["failed"]  # none before
-    found = [kind for kind in kinds(lines) if kind in ("break", "failed", "turned_back", "restored")]
-    failures = [line["why"].partition(":")[0] for line in lines if line["event"] == "failed"]
-    assert len(failures) == len({*failures}) > 0  # several checks may see it in the same moment, each once
-    assert found == ["break", *["failed"] * len(failures), "turned_back", "restored"]
-    seconds = [line for line in lines if line["event"] == "second"]
-    assert seconds[-1]["service"]["versions"]["canary"]["target"] == 0
-
-
-async def test_an_outage_of_both_versions_rolls_nothing_back():
-    async with demo(*FAST, "--break", "outage") as running:
-        lines = await running.rest()
-        assert await running.end() == (0, "")
-        assert running.left() == []
-    found = kinds(lines)
-    assert {"break", "froze", "mend", "thawed", "completed"} <= set(found)
-    assert not {"failed", "turned_back", "breaker"} & set(found)
-    assert found.index("froze") < found.index("thawed") < found.index("completed")
-    assert (lines[-1]["result"], lines[-1]["failed"] > 0) == ("promoted", True)
 
 
 async def test_what_is_not_over_in_time_is_not_promoted():

@@ -18,6 +18,7 @@ from controller.core.orders import VERBS, Refused
 from controller.core.strategy import strategy_of
 from controller.core.transitions import apply
 from tests.controller.core.test_canary import an_outage
+from tests.support.long_forms import long_or
 from tests.support.rollout_world import World, replayed
 
 POLICIES = [
@@ -30,6 +31,7 @@ POLICIES = [
     "strategy: rolling, settle: 5, max_unavailable: 3, deploy: {exec: deploy}, on: {fail: extend, error: rollback}",
     "strategy: rolling, settle: 5",
 ]
+MANY = long_or(75, 1000)
 VALUES = st.sampled_from(["PASS", "FAIL", "INCONCLUSIVE", "NO_DATA", "ERROR"])
 Deed = Callable[[World], None]
 
@@ -116,7 +118,7 @@ def heal(world: World) -> None:
 
 
 @given(STORIES)
-@settings(max_examples=150)
+@settings(max_examples=MANY)
 def test_replaying_the_events_gives_the_same_state(story: Story):
     world = told(story)
     assert replayed(world.events) == world.rollout
@@ -126,7 +128,7 @@ def test_replaying_the_events_gives_the_same_state(story: Story):
 
 
 @given(STORIES)
-@settings(max_examples=150)
+@settings(max_examples=MANY)
 def test_weights_always_add_up(story: Story):
     def check(world: World) -> None:
         split = strategy_of(world.rollout.policy).split(world.rollout)
@@ -142,7 +144,7 @@ def test_weights_always_add_up(story: Story):
 
 
 @given(STORIES)
-@settings(max_examples=150)
+@settings(max_examples=MANY)
 def test_an_abort_works_in_every_state_and_a_second_one_changes_nothing(story: Story):
     world = told(story)
     if world.rollout.sealed:
@@ -171,7 +173,7 @@ def test_an_abort_works_in_every_state_and_a_second_one_changes_nothing(story: S
 
 
 @given(STORIES)
-@settings(max_examples=150)
+@settings(max_examples=MANY)
 def test_a_failure_is_only_taken_away_by_a_person(story: Story):
     world = told(story)
     rollout: Rollout | None = None
@@ -184,7 +186,7 @@ def test_a_failure_is_only_taken_away_by_a_person(story: Story):
 
 
 @given(STORIES)
-@settings(max_examples=150)
+@settings(max_examples=MANY)
 def test_a_certain_failure_never_leaves_the_new_version_more_than_it_had(story: Story):
     world = told(story)
     phases = ("step", "paused", "frozen", "finishing", "holding")
@@ -209,7 +211,7 @@ def test_a_clock_that_cannot_be_right_decides_nothing(story: Story, now: float):
 
 
 @given(STORIES)
-@settings(max_examples=150)
+@settings(max_examples=MANY)
 def test_nothing_goes_forward_while_it_is_blocked(story: Story):
     def check(world: World) -> None:
         before = len(world.events)
@@ -223,7 +225,7 @@ def test_nothing_goes_forward_while_it_is_blocked(story: Story):
 
 
 @given(STORIES)
-@settings(max_examples=150)
+@settings(max_examples=MANY)
 def test_a_rolling_rollout_never_takes_out_more_endpoints_than_it_may(story: Story):
     def check(world: World) -> None:
         if world.rollout.policy.strategy == "rolling" and world.rollout.units:
