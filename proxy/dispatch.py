@@ -55,6 +55,7 @@ class Dispatch:
         self._settings = self._settings_of(live)
         self._around: Final = serving.Surroundings(self.slots, self.known.of, workers, self.tls_of)
         self._served = serving.snapshot(live, self._around)
+        self._served_material = material
 
     def send_by(self, send: Send) -> None:
         """From now on there are workers, and this sends to all of them."""
@@ -68,23 +69,39 @@ class Dispatch:
         """Give everything in a coming live state its slot. Raises OutOfSlots; what got one keeps it until `adopt`."""
         self._free_slots()
         try:
-            serving.snapshot(live, self._around)
+            serving.snapshot(live, self._around, self._kept(live))
         except Exception:
             self._keep_slots(self.live)
             raise
 
     def adopt(self, live: Live) -> list[int]:
         """Take up a live state that `make_room` was called for, and send it; returns the numbers of the messages."""
+        kept = self._kept(live)
+        differ = None if kept.routes is None else live.services.keys() - kept.services.keys()
         self.live = live
-        self.known.follow(live, time.monotonic())
+        self.known.follow(live, time.monotonic(), only=differ)
         sent = []
         settings = self._settings_of(live)
         if settings != self._settings:
             self._settings = settings
             sent.append(self._send("settings", settings))
-        sent.append(self._serve(serving.snapshot(live, self._around)))
+        sent.append(self._serve(serving.snapshot(live, self._around, kept)))
+        self._served_material = self.material
         self._keep_slots(live)
         return sent
+
+    def _kept(self, live: Live) -> serving.Kept:
+        """What of the snapshot served now holds for another live state too: nothing, when the file was read again."""
+        if live.config is not self.live.config or self.material is not self._served_material:
+            return serving.NOTHING_KEPT
+        return serving.Kept(
+            {
+                served.name: served
+                for served in self._served.services
+                if live.services[served.name] is self.live.services[served.name] and served.name not in self._touched
+            },
+            self._served.routes,
+        )
 
     def set_health(self, name: EndpointName, *, healthy: bool, detail: str) -> bool:
         """Note what a check has found. True when the endpoint came up or went down by it."""

@@ -110,7 +110,7 @@ class Compiled:
         """The compiled program."""
         target = surroundings.folder / Path(self.source).stem
         compiler = find_compiler(surroundings)
-        _run([*compiler, "-O2", "-o", str(target), str(_HERE / self.source)], f"{self.source} does not compile")
+        _run([*compiler, "-O2", "-o", str(target), str(_HERE / self.source), "-lm"], f"{self.source} does not compile")
         return Build(target, self.source, f"compiled with {' '.join(Path(word).name for word in compiler)}")
 
 

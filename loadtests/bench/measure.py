@@ -25,7 +25,7 @@ from loadtests.bench.peers import Peer, Places, configuration, render
 from loadtests.bench.results import Comparison, Measurement, Pair
 from loadtests.bench.work import Work
 
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0  # the largest configuration, on a busy machine
 # The certificates are made for the run; whether they are genuine is not what is measured.
 ANYBODY = ssl._create_unverified_context()
 WARM_UP_SECONDS = 0.5  # connections and pools are made, runtimes have seen the path a few thousand times
@@ -51,6 +51,7 @@ class Rig:
     backend: Backend
     folder: Path
     seconds: float
+    open_loop: Build
 
     def url(self, port: int) -> str:
         """Where clients connect."""
@@ -87,13 +88,13 @@ def measure(rig: Rig, contender: Contender) -> Measurement:
     Raises:
         Invalid: it did not start or did not do its job, or something failed under load.
     """
-    with _proxy_running(rig, contender) as (pid, port):
+    with proxy_running(rig, contender) as proxy:
         try:
-            with load_running(rig.generator, rig.work, rig.url(port), rig.cores, rig.folder):
+            with load_running(rig.generator, rig.work, rig.url(proxy.port), rig.cores, rig.folder):
                 time.sleep(WARM_UP_SECONDS)
-                times, counts, began = thread_times(pid), rig.backend.counts(), time.monotonic()
+                times, counts, began = thread_times(proxy.pid), rig.backend.counts(), time.monotonic()
                 time.sleep(rig.seconds)
-                cpu_ns = spent(times, thread_times(pid))
+                cpu_ns = spent(times, thread_times(proxy.pid))
                 seen, seconds = rig.backend.counts() - counts, time.monotonic() - began
             check_split(seen)
         except Invalid as exc:
@@ -114,9 +115,22 @@ def check_split(seen: Counts) -> None:
         raise Invalid(f"it did not split 90/10: {seen.canary_share:.1%} of {seen.total} requests went to the canary")
 
 
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy that runs: its process (its children are found from there), and the ports of its clients and its API."""
+
+    pid: int
+    port: int
+    admin: int
+
+
 @contextmanager
-def _proxy_running(rig: Rig, contender: Contender) -> Iterator[tuple[int, int]]:
-    """The proxy, answering; gives its process id and its port."""
+def proxy_running(rig: Rig, contender: Contender) -> Iterator[Proxy]:
+    """The proxy, answering.
+
+    Raises:
+        Invalid: it does not.
+    """
     peer = contender.peer
     listen, admin = free_ports(2)
     places = Places(
@@ -136,7 +150,7 @@ def _proxy_running(rig: Rig, contender: Contender) -> Iterator[tuple[int, int]]:
             _wait_ready(child, rig.url(places.listen))
         except Invalid as exc:
             raise Invalid(f"{peer.title} {exc}; the end of its log:\n{_tail(log)}") from exc
-        yield child.pid, places.listen
+        yield Proxy(child.pid, places.listen, places.admin)
 
 
 def _wait_ready(child: "subprocess.Popen[bytes]", url: str) -> None:

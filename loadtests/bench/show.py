@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from loadtests.bench.faults import Missing
+from loadtests.bench.faults import Invalid, Missing
+from loadtests.bench.figures import Findings
 from loadtests.bench.results import Comparison, Report, median_busy, median_ns, median_rate
 
 _WIDTH = 120  # where no terminal says how wide it is, so that tables in files and logs stay whole
@@ -39,6 +40,10 @@ class Progress:
             seconds = (time.monotonic() - self._started) / done * (self._total - done)
             left = f", about {seconds:.0f} s left"
         self._write(f"measuring {self._begun} of {self._total}: {what}{left}")
+
+    def say(self, what: str) -> None:
+        """Say what is measured next, where it is not known how much there is."""
+        self._write(f"measuring {what}")
 
     def end(self) -> None:
         """Take the line away again, so that the table stands alone."""
@@ -67,6 +72,32 @@ def show_report(report: Report, console: Console) -> None:
         console.print(f"[red]invalid[/red] {escape(reason)}", highlight=False)
     for line in remarks(report):
         console.print(line, highlight=False)
+
+
+def show_figure(title: str, found: Findings | Invalid, console: Console) -> None:
+    """Print the table of a figure and what belongs to it, or why there is none."""
+    if not console.is_terminal:
+        console.width = _WIDTH
+    console.print(f"[bold]{title}[/bold]")
+    if isinstance(found, Invalid):
+        console.print(f"[red]invalid[/red] {escape(str(found))}", highlight=False)
+        return
+    table = Table()
+    table.add_column("")
+    for column in found.columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in found.rows:
+        table.add_row(row.title, *("" if value is None else _rounded(value) for value in row.values))
+    console.print(table)
+    for goal in found.goals:
+        console.print(f"goal {'met' if goal.is_met else 'MISSED'}: {goal.text}", highlight=False)
+    for note in found.notes:
+        console.print(note, highlight=False)
+
+
+def _rounded(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def remarks(report: Report) -> list[str]:

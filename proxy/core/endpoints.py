@@ -14,7 +14,7 @@ Units: `now` is seconds of CLOCK_MONOTONIC.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -45,12 +45,18 @@ class EndpointTable:
         known = self._known.get((service, version, address))
         return known.health if known is not None else _UNKNOWN
 
-    def follow(self, live: Live, now: float, *, at_start: bool = False) -> None:
-        """Take up the endpoints of a live state, keep what is known of those that stay, forget the others."""
-        self._known = {
+    def follow(self, live: Live, now: float, *, at_start: bool = False, only: Collection[str] | None = None) -> None:
+        """Take up the endpoints of a live state, keep what is known of those that stay, forget the others.
+
+        `only` names the services that may differ from the state that was followed before; None: all.
+        """
+        services = live.services if only is None else only
+        others = {} if only is None else {name: known for name, known in self._known.items() if name[0] not in only}
+        followed = {
             name: self._followed(self._known.get(name), configured, endpoint, now, at_start=at_start)
-            for name, configured, endpoint in _endpoints(live)
+            for name, configured, endpoint in _endpoints(live, services)
         }
+        self._known = others | followed
 
     def set_health(self, name: EndpointName, now: float, *, healthy: bool, detail: str) -> bool:
         """Note what a check has found. True when the endpoint came up or went down by it."""
@@ -97,8 +103,8 @@ def _first(configured: Service, address: str, now: float, *, at_start: bool) -> 
     return EndpointHealth(healthy, detail, now, literal_sockets(address))
 
 
-def _endpoints(live: Live) -> Iterator[tuple[EndpointName, Service, LiveEndpoint]]:
-    for name, service in live.services.items():
-        for version, endpoints in service.versions.items():
+def _endpoints(live: Live, services: Iterable[str]) -> Iterator[tuple[EndpointName, Service, LiveEndpoint]]:
+    for name in services:
+        for version, endpoints in live.services[name].versions.items():
             for endpoint in endpoints:
                 yield (name, version, endpoint.address), live.config.services[name], endpoint

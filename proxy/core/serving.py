@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from config import model
 from config.address import TcpAddress, UnixAddress, parse_endpoint_address
@@ -82,12 +84,25 @@ def inet_socket(address: TcpAddress) -> SocketAddress:
     return ("inet6" if ":" in address.host else "inet", address.host, address.port)
 
 
-def snapshot(live: Live, around: Surroundings) -> Snapshot:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What of an earlier snapshot still holds, so that a small change of a large state is a small work."""
+
+    services: Mapping[str, Service]
+    routes: tuple[Route, ...] | None
+
+
+NOTHING_KEPT: Final = Kept(MappingProxyType({}), None)
+
+
+def snapshot(live: Live, around: Surroundings, kept: Kept = NOTHING_KEPT) -> Snapshot:
     """Everything that workers serve. Raises OutOfSlots."""
     return Snapshot(
         generation=live.generation,
-        services=tuple(service(live, name, around) for name in live.services),
-        routes=tuple(route for configured in live.config.routes for route in _routes(configured)),
+        services=tuple(kept.services.get(name) or service(live, name, around) for name in live.services),
+        routes=tuple(route for configured in live.config.routes for route in _routes(configured))
+        if kept.routes is None
+        else kept.routes,
     )
 
 

@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from config.load import load as load_configuration
-from loadtests.bench import builds, children, cpu_time, load, measure, peers, results, show, work
+from loadtests.bench import (
+    builds,
+    children,
+    cpu_time,
+    load,
+    measure,
+    peers,
+    results,
+    show,
+    work,
+)
 from loadtests.bench.certificate import write_certificate
 from loadtests.bench.faults import Invalid, Missing
 
@@ -308,6 +318,9 @@ def test_a_program_and_what_it_started_are_gone_after_the_block_however_it_ends(
         interrupted()
     assert os.read(read_end, 1) == b""
     os.close(read_end)
+
+
+# --- the real thing --------------------------------------------------------------------------------------------------
 
 
 def test_one_short_run_of_the_floor_against_itself(require_tool: Callable[[str, str], str], tmp_path: Path):
