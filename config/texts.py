@@ -110,6 +110,8 @@ def _method(value: object) -> str:
     text = matching(_TOKEN, "a method")(value)
     if text not in _KNOWN_METHODS and text.upper() in _KNOWN_METHODS:
         raise ValueError(f"methods are written in capitals: {text.upper()}")
+    if text == "CONNECT":
+        raise ValueError("CONNECT is answered with 405, whatever the routes say: this is no forward proxy")
     return text
 
 

@@ -170,6 +170,10 @@ def test_a_name_has_to_fit_into_labels_and_paths(name: str):
         ("{host: '*'}", "routes[0].match.host: leave host out to match every host"),
         ("{host: [a, 'b c']}", "routes[0].match.host[1]: not a host name or an IP address: 'b c'"),
         ("{method: get}", "routes[0].match.method: methods are written in capitals: GET"),
+        (
+            "{method: [GET, CONNECT]}",
+            "routes[0].match.method[1]: CONNECT is answered with 405, whatever the routes say",
+        ),
         ("{method: [GET, 'A B']}", "routes[0].match.method[1]: 'A B' is not a method"),
         ("{headers: {'X:': a}}", "routes[0].match.headers: 'X:' is not a token"),
         ('{headers: {X: "a\\nb"}}', "routes[0].match.headers.X.exact: 'a\\nb' holds a control character"),
