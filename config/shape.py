@@ -17,6 +17,7 @@ from config.schema import keys_at
 from config.units import shorten
 
 _TAGS: Final = ("strategy", "kind")
+_STAPLING: Final = re.compile("ocsp|stapl", re.IGNORECASE)
 _QUOTED: Final = re.compile(r"'([^']*)'")
 
 _MESSAGES: Final[Mapping[str, str]] = {
@@ -64,6 +65,8 @@ def _unknown_key(path: Path) -> Complaint:
     key, section = str(path[-1]), path[-2:-1]
     if section and key in keys_at(section):
         return Complaint(path, f"{key!r} can only be set for all services, in the global {section[0]}", at_key=True)
+    if _STAPLING.search(key):
+        return Complaint(path, f"unknown key {key!r}: OCSP stapling is not offered, Python's ssl has none", at_key=True)
     return Complaint(path, f"unknown key {key!r}", nearest(key, keys_at(path[:-1])), at_key=True)
 
 

@@ -55,6 +55,10 @@ def test_a_pair_says_its_names_and_its_end(folder: Path):
         ("{cert: one.pem, key: one.key, client_auth: optional}", "client_auth needs client_ca"),
         ("{cert: one.pem, key: one.key, ciphers: NOTHING}", "ciphers: OpenSSL knows none of 'NOTHING'"),
         ("{cert: one.pem, key: one.key, min_version: '1.1'}", "must be '1.2' or '1.3', not '1.1'"),
+        *(
+            (f"{{cert: one.pem, key: one.key, {key}: true}}", f"unknown key '{key}': OCSP stapling is not offered")
+            for key in ("ocsp", "ocsp_stapling", "ssl_stapling", "OCSP-Stapling")
+        ),
         ("{cert: missing.pem, key: one.key}", "cannot read '{}/missing.pem': No such file or directory"),
         ("{cert: one.pem}", "key"),
     ],
