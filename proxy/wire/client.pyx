@@ -46,15 +46,9 @@ cdef class Client(Downstream):
 
     cdef int start(self, Plane plane, int fd) except -1:
         self.plane = plane
-        plane.clients += 1
-        plane.slab.block.connections += 1
         plane.slab.block.accepted += 1
-        try:
-            self.open(plane.poller, fd, EPOLLIN)
-        except OSError:
-            self._forget()  # the descriptor is closed with this object
-            return 0
-        self.deadline(monotonic() + plane.head_timeout)
+        if not plane.enter(self, fd):
+            self._forget()
         return 0
 
     cdef bint is_idle(self) noexcept:
@@ -71,8 +65,7 @@ cdef class Client(Downstream):
             self._forget()
 
     def _forget(self):
-        self.plane.clients -= 1
-        self.plane.slab.block.connections -= 1
+        self.plane.leave()
         left = self.plane.peers[self.peer] - 1
         if left:
             self.plane.peers[self.peer] = left

@@ -13,8 +13,7 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint32_t
 
 from proxy.wire.listener cimport Listener
-from proxy.wire.plane cimport Plane
-from proxy.wire.poller cimport EPOLLIN, Socket, monotonic
+from proxy.wire.poller cimport Socket, monotonic
 
 import logging
 import os
@@ -67,26 +66,15 @@ cdef class Newcomer(Socket):
         return f"<Newcomer {(self.peer or b'?').decode()} fd={self.fd}>"
 
     cdef int start(self, int fd) except -1:
-        cdef Plane plane = self.listener.plane
         self.held = b""
-        plane.clients += 1
-        plane.slab.block.connections += 1
-        try:
-            self.open(plane.poller, fd, EPOLLIN)
-        except OSError:
-            self._leave()  # the descriptor is closed with this object
-            return 0
-        self.deadline(monotonic() + plane.head_timeout)
+        if not self.listener.plane.enter(self, fd):
+            self.listener.plane.leave()
         return 0
-
-    def _leave(self):
-        self.listener.plane.clients -= 1
-        self.listener.plane.slab.block.connections -= 1
 
     cdef void close(self) noexcept:
         if self.fd >= 0:
             Socket.close(self)
-            self._leave()
+            self.listener.plane.leave()
 
     cdef int ready(self, uint32_t events) except -1:
         cdef char text[ROOM]
@@ -116,7 +104,7 @@ cdef class Newcomer(Socket):
         self.poller.mute(fd)
         self.poller.remove(fd)
         self.fd = -1
-        self._leave()
+        self.listener.plane.leave()
         if listener._admit(fd, peer):
             listener._begin(fd, peer, None if said.is_own else said.local.encode())
         return 0

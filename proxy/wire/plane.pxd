@@ -5,7 +5,7 @@ from proxy.core.routing cimport Router
 from proxy.wire.counters cimport Slab, VersionBlock
 from proxy.wire.forward cimport HeadView
 from proxy.wire.http1 cimport Head, Limits
-from proxy.wire.poller cimport Poller
+from proxy.wire.poller cimport Poller, Socket
 
 cdef class Record:
     cdef int write(self, object exchange) except -1
@@ -58,4 +58,6 @@ cdef class Plane:
     cdef uint64_t dropped
     cdef uint64_t next_random(self) noexcept
     cdef int room(self, size_t size) except -1
+    cdef bint enter(self, Socket socket, int fd) except -1
+    cdef void leave(self) noexcept
     cdef bint trusts(self, bytes peer) except -1

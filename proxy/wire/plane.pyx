@@ -1,6 +1,6 @@
 """What all connections of one worker share: the snapshot in force, the limits, and the buffers for one event.
 
-Owns the replacement of one snapshot by the next. Must not handle connections.
+Owns the replacement of one snapshot by the next, and how many connections of clients there are. Must not read them.
 
 Rules:
 1. A snapshot is applied in one step without a wait; exchanges keep the Service and Version that they began with.
@@ -20,7 +20,7 @@ from proxy.core.routing cimport Router
 from proxy.wire.counters cimport Slab
 from proxy.wire.forward cimport HeadView
 from proxy.wire.http1 cimport MAX_FIELDS, Limits
-from proxy.wire.poller cimport Poller
+from proxy.wire.poller cimport EPOLLIN, Poller, Socket, monotonic
 from proxy.wire.service cimport Service
 from proxy.wire.upstream cimport Endpoint
 from proxy.wire.version cimport Version
@@ -105,6 +105,21 @@ cdef class Plane:
         self.via = settings.via.lower().encode() or None
         self.via_1_0, self.via_1_1 = (b"Via: 1.%d %b\r\n" % (minor, settings.via.encode()) for minor in range(2))
         self.via_on_responses = bool(settings.via) and settings.via_on_responses
+
+    cdef bint enter(self, Socket socket, int fd) except -1:
+        """Count a client's connection and watch it; it has the time of a head. False: it is counted, but not watched."""
+        self.clients += 1
+        self.slab.block.connections += 1
+        try:
+            socket.open(self.poller, fd, EPOLLIN)
+        except OSError:
+            return False  # the descriptor is closed with its object
+        socket.deadline(monotonic() + self.head_timeout)
+        return True
+
+    cdef void leave(self) noexcept:
+        self.clients -= 1
+        self.slab.block.connections -= 1
 
     cdef bint trusts(self, bytes peer) except -1:
         """Is this address one of the trusted proxies?"""

@@ -370,19 +370,19 @@ cdef class Request(Taker):
     cdef bint _is_idempotent(self) noexcept:
         return self.method in (M_GET, M_HEAD, M_PUT, M_DELETE, M_OPTIONS)
 
-    # What the other half of the exchange does
+    # What the other half of the exchange does: the classes further down the chain say how (exchange.pyx is its end)
 
     cdef int _route(self, Bytes p) except -1:
         """Find the service and choose the version; answers the request itself where there is none."""
-        raise NotImplementedError
+        return 0
 
     cdef int _attempt(self) except -1:
         """Choose an endpoint and send the request there, or wait for one, or answer that there is none."""
-        raise NotImplementedError
+        return 0
 
     cdef void _await_answer(self, int64_t now) noexcept:
         """All that there is was sent: the endpoint's turn."""
 
     cdef int answer_fault(self, int reason) except -1:
         """Answer in the upstream's place."""
-        raise NotImplementedError
+        return 0
