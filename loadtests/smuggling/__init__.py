@@ -16,5 +16,5 @@ Method:
    says that it is no request; or when anybody got another one's answer.
 
 Where to look: `techniques` says what is sent, `upstreams` to whom, `servers` what those run, `client` how, `judge` what
-is a fault, `matrix` the whole run, `show` how it is shown.
+is a fault, `matrix` the whole run, `show` how it is shown. `answers` is the other direction.
 """

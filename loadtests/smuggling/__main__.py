@@ -4,9 +4,11 @@ Owns: options and exit codes (0 nothing was smuggled, 1 something was or the run
 """
 
 import argparse
+import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -14,60 +16,92 @@ from types import FrameType
 from rich.console import Console
 
 from loadtests.bench.faults import BenchFault, Missing
+from loadtests.smuggling.answers.clients import CLIENTS
+from loadtests.smuggling.answers.matrix import run_answers
+from loadtests.smuggling.answers.techniques import ANSWERS
 from loadtests.smuggling.matrix import run
-from loadtests.smuggling.show import as_json, show_matrix
+from loadtests.smuggling.show import ANSWERS_LEGEND, ANSWERS_TITLE, Named, Shown, as_tree, show_matrix
 from loadtests.smuggling.techniques import TECHNIQUES
-from loadtests.smuggling.upstreams import UPSTREAMS, Upstream
+from loadtests.smuggling.upstreams import UPSTREAMS
 
-_TITLES = {upstream.title.lower(): upstream for upstream in UPSTREAMS}
+_TITLES = sorted({each.title.lower() for each in UPSTREAMS} | {each.title.lower() for each in CLIENTS})
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One direction, played."""
+
+    name: str
+    techniques: Sequence[Named]
+    columns: Sequence[Shown]
+    missing: Mapping[str, str]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the matrix; gives the exit code."""
+    """Run both matrices; gives the exit code."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
-    chosen = [_TITLES[title] for title in options.only]
-    techniques = [each for each in TECHNIQUES if not options.family or each.family in options.family]
-    present, missing = _present(chosen)
-    if not present:
-        print("no server is there; see `python -m loadtests.smuggling --help`", file=sys.stderr)
+    try:
+        runs = [each for each in (_requests(options), _answers(options)) if each is not None]
+    except BenchFault as fault:
+        print(fault, file=sys.stderr)
         return 1
+    if not runs:
+        print("nothing to do: no server or client is there, or none has these techniques; see --help", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps({each.name: as_tree(each.techniques, each.columns, each.missing) for each in runs}, indent=2))
+    for each in () if options.json else runs:
+        words = {} if each.name == "requests" else {"title": ANSWERS_TITLE, "legend": ANSWERS_LEGEND}
+        show_matrix(each.techniques, each.columns, each.missing, Console(), is_brief=options.brief, **words)
+    return int(any(cell.is_smuggled for each in runs for column in each.columns for cell in column.cells))
+
+
+def _requests(options: argparse.Namespace) -> _Run | None:
+    """Requests to servers, of those that were picked."""
+    techniques = [each for each in TECHNIQUES if not options.family or each.family in options.family]
+    chosen = [each for each in UPSTREAMS if each.title.lower() in options.only]
+    missing = {each.title: why for each in chosen if (why := _why_missing(each.find))}
+    present = [each for each in chosen if each.title not in missing]
+    if not techniques or not present:
+        return None
     print(f"sending {len(techniques)} techniques to {len(present)} servers", file=sys.stderr)
     with TemporaryDirectory(prefix="serinus-smuggling-") as folder:
-        try:
-            columns = run(techniques, present, Path(folder), tick=lambda: None)
-        except BenchFault as fault:
-            print(fault, file=sys.stderr)
-            return 1
-    if options.json:
-        print(as_json(techniques, columns, missing))
-    else:
-        show_matrix(techniques, columns, missing, Console(), is_brief=options.brief)
-    return int(any(cell.is_smuggled for column in columns for cell in column.cells))
+        return _Run("requests", techniques, run(techniques, present, Path(folder), tick=lambda: None), missing)
 
 
-def _present(chosen: Sequence[Upstream]) -> tuple[list[Upstream], dict[str, str]]:
-    present, missing = [], {}
-    for upstream in chosen:
-        try:
-            upstream.find()
-        except Missing as reason:
-            missing[upstream.title] = str(reason)
-        else:
-            present.append(upstream)
-    return present, missing
+def _answers(options: argparse.Namespace) -> _Run | None:
+    """Answers to clients, of those that were picked."""
+    techniques = [each for each in ANSWERS if not options.family or each.family in options.family]
+    chosen = [each for each in CLIENTS if each.title.lower() in options.only]
+    missing = {each.title: why for each in chosen if (why := _why_missing(each.find))}
+    present = [each for each in chosen if each.title not in missing]
+    if not techniques or not present:
+        return None
+    print(f"answering {len(present)} clients by {len(techniques)} techniques", file=sys.stderr)
+    with TemporaryDirectory(prefix="serinus-answers-") as folder:
+        return _Run("answers", techniques, run_answers(techniques, present, Path(folder)), missing)
+
+
+def _why_missing(find: Callable[[], object]) -> str:
+    """Why a server or a client is not there; empty when it is."""
+    try:
+        find()
+    except Missing as reason:
+        return str(reason)
+    return ""
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m loadtests.smuggling",
-        description="Send every known technique of request smuggling through Serinus to real servers.",
+        description="Send requests hidden in requests through Serinus to real servers, and answers to clients.",
     )
     parser.add_argument(
-        "--only", nargs="+", choices=sorted(_TITLES), default=list(_TITLES), metavar="SERVER",
-        help=f"servers, of {', '.join(_TITLES)}; default: all that are installed",
+        "--only", nargs="+", choices=_TITLES, default=_TITLES, metavar="NAME",
+        help=f"servers and clients, of {', '.join(_TITLES)}; default: all that are installed",
     )  # fmt: skip
-    families = sorted({technique.family for technique in TECHNIQUES})
+    families = sorted({each.family for each in TECHNIQUES} | {each.family for each in ANSWERS})
     parser.add_argument(
         "--family", nargs="+", choices=families, metavar="FAMILY",
         help=f"techniques, of {', '.join(families)}; default: all",

@@ -40,6 +40,7 @@ class Cell:
     passed: int
     is_met: bool  # did a next client's request come by the same connection of the server?
     breaches: tuple[str, ...]
+    note: str = ""  # what to show in its place
 
     @property
     def is_smuggled(self) -> bool:
@@ -51,6 +52,8 @@ class Cell:
         """In a word or two."""
         if self.is_smuggled:
             return "SMUGGLED"
+        if self.note:
+            return self.note
         if self.passed:
             return "one" if self.passed == 1 else f"{self.passed} as {self.passed}"
         return str(self.status) if self.status else "closed"

@@ -32,6 +32,11 @@ class Column:
     version: str
     cells: tuple[Cell, ...]
 
+    @property
+    def title(self) -> str:
+        """The name of the server."""
+        return self.upstream.title
+
 
 def run(
     techniques: Sequence[Technique], upstreams: Sequence[Upstream], folder: Path, tick: Callable[[], None]

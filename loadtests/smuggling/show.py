@@ -3,41 +3,77 @@
 Owns: words, colours and signs. Must not: judge.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from loadtests.smuggling.judge import Cell
-from loadtests.smuggling.matrix import Column
-from loadtests.smuggling.techniques.parts import Technique
 
 _WIDTH = 140  # where no terminal says how wide it is
 _LEGEND = (
     "✗ refused by us, no server got it (closed: unfinished, so without an answer).  → passed as one request, or as n "
     "where it is n by the rules and we saw each.  ‼ SMUGGLED: see below."
 )
+ANSWERS_TITLE = "what came of each answer, by client"
+ANSWERS_LEGEND = (
+    "✗ the client got 502, or saw the connection end before the answer did (closed).  → it got one whole answer, its "
+    "own.  not played: takes interim answers for final ones, with and without a proxy.  ‼ SMUGGLED: see below."
+)
+
+
+class Named(Protocol):
+    """A technique, whatever it sends."""
+
+    @property
+    def family(self) -> str:
+        """What it plays on."""
+
+    @property
+    def name(self) -> str:
+        """Unique within its family."""
+
+    @property
+    def source(self) -> str:
+        """Who says so."""
+
+
+class Shown(Protocol):
+    """A column: a server or a client."""
+
+    @property
+    def title(self) -> str:
+        """Its name."""
+
+    @property
+    def version(self) -> str:
+        """Of it."""
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """By technique, in their order."""
 
 
 def show_matrix(
-    techniques: Sequence[Technique],
-    columns: Sequence[Column],
+    techniques: Sequence[Named],
+    columns: Sequence[Shown],
     missing: Mapping[str, str],
     console: Console,
     *,
     is_brief: bool = False,
+    title: str = "what came of each technique, by server",
+    legend: str = _LEGEND,
 ) -> None:
     """Print the table, what it counts to, and every breach. `is_brief`: families instead of techniques."""
     if not console.is_terminal:
         console.width = _WIDTH
-    table = Table(title="what came of each technique, by server", caption=_LEGEND, caption_justify="left")
+    table = Table(title=title, caption=legend, caption_justify="left")
     table.add_column("technique")
     for column in columns:
-        table.add_column(f"{column.upstream.title}\n{column.version}", no_wrap=True)
+        table.add_column(f"{column.title}\n{column.version}", no_wrap=True)
     for family in dict.fromkeys(technique.family for technique in techniques):
         rows = [number for number, technique in enumerate(techniques) if technique.family == family]
         if is_brief:
@@ -60,9 +96,11 @@ def _counted(cells: Sequence[Cell]) -> str:
     """How many of a family were refused, passed and smuggled."""
     smuggled = sum(cell.is_smuggled for cell in cells)
     passed = sum(cell.passed > 0 for cell in cells if not cell.is_smuggled)
+    noted = sum(bool(cell.note) for cell in cells)
     counts = [
-        ("✗", "green", len(cells) - passed - smuggled),
+        ("✗", "green", len(cells) - passed - smuggled - noted),
         ("→", "cyan", passed),
+        ("–", "yellow", noted),
         ("‼", "bold red", smuggled),
     ]
     return " ".join(f"[{colour}]{sign} {count}[/{colour}]" for sign, colour, count in counts if count)
@@ -73,48 +111,49 @@ def _shown(cell: Cell) -> str:
         return "[bold red]‼ SMUGGLED[/bold red]"
     if cell.passed:
         return f"[cyan]→ {cell.text}[/cyan]"
+    if cell.note:
+        return f"[yellow]{cell.note}[/yellow]"
     return f"[green]✗ {cell.text}[/green]"
 
 
-def breaches(techniques: Sequence[Technique], columns: Sequence[Column]) -> list[str]:
+def breaches(techniques: Sequence[Named], columns: Sequence[Shown]) -> list[str]:
     """Every breach as a line: server, technique, what happened."""
     return [
-        f"SMUGGLED to {column.upstream.title} by {technique.family}: {technique.name}: {breach}"
+        f"SMUGGLED to {column.title} by {technique.family}: {technique.name}: {breach}"
         for column in columns
         for technique, cell in zip(techniques, column.cells, strict=True)
         for breach in cell.breaches
     ]
 
 
-def summary(techniques: Sequence[Technique], columns: Sequence[Column]) -> str:
+def summary(techniques: Sequence[Named], columns: Sequence[Shown]) -> str:
     """The last line."""
-    cells = [cell for column in columns for cell in column.cells]
+    cells = [cell for column in columns for cell in column.cells if not cell.note]
     counts = Counter("SMUGGLED" if cell.is_smuggled else "passed" if cell.passed else "refused" for cell in cells)
     met = sum(cell.is_met for cell in cells if cell.passed)
     return (
-        f"{len(techniques)} techniques, {len(columns)} servers: {counts['refused']} refused, {counts['passed']} passed "
+        f"{len(techniques)} techniques, {len(columns)} columns: {counts['refused']} refused, {counts['passed']} passed "
         f"as what they are, {counts['SMUGGLED']} SMUGGLED.\n"
         f"After {met} of those that passed, the next request came by the same connection to the server."
     )
 
 
-def as_json(techniques: Sequence[Technique], columns: Sequence[Column], missing: Mapping[str, str]) -> str:
-    """The same for programs."""
-    servers = {column.upstream.title: column.version for column in columns}
+def as_tree(techniques: Sequence[Named], columns: Sequence[Shown], missing: Mapping[str, str]) -> dict[str, Any]:
+    """The same for programs, to be written as JSON. Of answers, the clients are the servers."""
+    servers = {column.title: column.version for column in columns}
     rows: list[dict[str, Any]] = [
         {
             "family": technique.family,
             "name": technique.name,
             "source": technique.source,
-            "results": {column.upstream.title: _plain(column.cells[number]) for column in columns},
+            "results": {column.title: _plain(column.cells[number]) for column in columns},
         }
         for number, technique in enumerate(techniques)
     ]
     smuggled = sum(cell.is_smuggled for column in columns for cell in column.cells)
-    tree = {"servers": servers, "missing": dict(missing), "smuggled": smuggled, "techniques": rows}
-    return json.dumps(tree, indent=2)
+    return {"servers": servers, "missing": dict(missing), "smuggled": smuggled, "techniques": rows}
 
 
 def _plain(cell: Cell) -> dict[str, Any]:
-    outcome = "smuggled" if cell.is_smuggled else "passed" if cell.passed else "refused"
+    outcome = cell.note or ("smuggled" if cell.is_smuggled else "passed" if cell.passed else "refused")
     return {"outcome": outcome, "status": cell.status, "requests": cell.passed, "breaches": list(cell.breaches)}

@@ -15,7 +15,7 @@ from loadtests.smuggling.client import Answer, Heard, at, attack, read_answers
 from loadtests.smuggling.judge import Cell, Happened, judge, share_out
 from loadtests.smuggling.matrix import Column, run
 from loadtests.smuggling.ours import Logged
-from loadtests.smuggling.show import as_json, show_matrix
+from loadtests.smuggling.show import as_tree, show_matrix
 from loadtests.smuggling.techniques import TECHNIQUES, Technique
 from loadtests.smuggling.techniques.codings import SPELLINGS
 from loadtests.smuggling.techniques.parts import HIDDEN, POST, with_length
@@ -214,6 +214,6 @@ def test_the_matrix_is_shown_and_told_as_json():
         show_matrix(techniques, [column], {"Node": "not there"}, Console(file=screen), is_brief=is_brief)
         for word in [*words, "missing Node: not there", "SMUGGLED to nginx by CL.TE: two: host: the server understood"]:
             assert word in screen.getvalue()
-    told = json.loads(as_json(techniques, [column], {}))
+    told = json.loads(json.dumps(as_tree(techniques, [column], {})))
     assert (told["smuggled"], told["servers"], told["missing"]) == (1, {"nginx": "1.2.3"}, {})
     assert [row["results"]["nginx"]["outcome"] for row in told["techniques"]] == ["passed", "smuggled"]
