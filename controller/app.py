@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -45,10 +46,12 @@ from controller.notify import Notifier
 from controller.proxies import Proxy
 from webapi.serving import runner_of
 from webapi.standard_error import speak_on_standard_error
+from webapi.systemd import ServiceNotes
 
 FAILED: Final = 1
 INTERRUPTED: Final = 128 + signal.SIGINT
 ALIVE_SECONDS: Final = 1.0
+SOON: Final = 2.0  # a lease that nobody holds is taken by then
 
 _FOLDER: Final = "controller"
 _ENDING: Final = (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT)
@@ -82,19 +85,27 @@ def run(config_path: str | Path) -> int:
 async def _serve(config: Config, path: Path) -> int:
     endings = _take_endings()
     folder = config.state_dir / _FOLDER
+    notes = ServiceNotes(os.environ, os.getpid())
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(_running(notes.stay_alive()))
+        # One that waits does what it is there for: whoever has started it need not wait too.
+        waiting = asyncio.get_running_loop().call_later(SOON, notes.ready, "waits: another controller leads")
+        stack.callback(waiting.cancel)
         lease = await _first(Lease.take(folder), endings)
+        waiting.cancel()
         if isinstance(lease, signal.Signals):
             return _exit_code(lease)
         stack.callback(lease.close)
         conductor = await _assemble(config, folder, stack)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, conductor, path)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, conductor, path, notes)
         places = await _serve_api(config, conductor, stack)
         conductor.begin()
         _tell_beginning(conductor, places)
         await stack.enter_async_context(_staying_alive(conductor))
+        notes.ready(_leading(conductor))
         number = await endings.get()
         _log.info("%s: ending; the proxies go on as they are", number.name)
+        notes.stopping("ending; the proxies go on as they are")
         return _exit_code(number)
 
 
@@ -170,7 +181,21 @@ def _tell_beginning(conductor: Conductor, places: list[str]) -> None:
     for rollout in conductor.book.rollouts.values():
         if not rollout.has_ended:
             _log.info("%s goes on: it is %s", rollout.id, rollout.place)
-    _log.info("leads %s; journal in %s", ", ".join(conductor.tools.proxies), conductor.journal.path)
+    _log.info("%s; journal in %s", _leading(conductor), conductor.journal.path)
+
+
+def _leading(conductor: Conductor) -> str:
+    return f"leads {', '.join(conductor.tools.proxies)}"
+
+
+@contextlib.asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 @contextlib.asynccontextmanager
@@ -183,16 +208,20 @@ async def _staying_alive(conductor: Conductor) -> AsyncIterator[None]:
             conductor.flush()
             await asyncio.sleep(ALIVE_SECONDS)
 
-    task = asyncio.create_task(beat(), name="alive")
     try:
-        yield
+        async with _running(beat()):
+            yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
         conductor.tools.clock.keep()
 
 
-def _reload(conductor: Conductor, path: Path) -> None:
+def _reload(conductor: Conductor, path: Path, notes: ServiceNotes) -> None:
+    notes.reloading()
+    _read_again(conductor, path)
+    notes.ready(_leading(conductor))
+
+
+def _read_again(conductor: Conductor, path: Path) -> None:
     try:
         config = load(path)
     except ConfigError as exc:
