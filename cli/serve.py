@@ -16,6 +16,7 @@ def proxy(path: str, as_json: bool) -> None:
     """Run the proxy in the foreground.
 
     SIGHUP reads the file again, SIGTERM drains and stops, SIGINT stops, SIGUSR1 opens the access log again.
+    SIGUSR2 starts the version that is installed now on the same sockets; this one ends once that one serves.
     """
     from proxy.app import run  # asyncio, uvloop, aiohttp and pydantic: only for those who serve
 

@@ -7,6 +7,7 @@ Owns their beginning and end, and which signals reach whom. Must not do anything
 3. A controller that ends by itself is started again, later each time.
 4. A child whose parent was killed is asked to stop by the kernel (Linux).
 5. Sockets that systemd has passed belong to the proxy.
+6. The proxy is not handed over to a next version (SIGUSR2): that would be no child of this program.
 """
 
 import asyncio
@@ -60,6 +61,7 @@ class _Pair:
         loop = asyncio.get_running_loop()
         for number in (*_TO_BOTH, *_TO_PROXY):
             loop.add_signal_handler(number, self._pass_on, number)
+        loop.add_signal_handler(signal.SIGUSR2, self._decline)
         proxy = self._proxy = await self._start("proxy", _passed())
         keeping = asyncio.create_task(self._keep_controller())
         try:
@@ -93,6 +95,9 @@ class _Pair:
             preexec_fn=_preparation(passed),
         )
 
+    def _decline(self) -> None:
+        click.echo("serinus: SIGUSR2 is for `serinus proxy`; run it and `serinus controller` by themselves", err=True)
+
     def _pass_on(self, number: signal.Signals) -> None:
         if number in _ENDING:
             self._ending.set()
@@ -117,6 +122,7 @@ def _preparation(passed: int) -> Callable[[], None]:
     def prepare() -> None:
         if stop is not None:
             stop()
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         if passed:
             os.environ["LISTEN_PID"] = str(os.getpid())  # the sockets are for whoever has this pid
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -26,6 +26,7 @@ from proxy.control import Kind
 from proxy.core import serving
 from proxy.core.endpoints import EndpointTable
 from proxy.core.live import Live
+from proxy.core.serving import EndpointHealth
 from proxy.core.slots import EndpointName, Slots
 from proxy.core.snapshot import ClientTls, Settings, Snapshot, SocketAddress
 from proxy.wire import counters
@@ -39,7 +40,14 @@ Send = Callable[[Kind, object], int]
 class Dispatch:
     """The state of the workers as it should be. Raises OutOfSlots when the live state has no room in the counters."""
 
-    def __init__(self, live: Live, cookie_secret: bytes, workers: int, material: Material) -> None:
+    def __init__(
+        self,
+        live: Live,
+        cookie_secret: bytes,
+        workers: int,
+        material: Material,
+        recalled: Mapping[EndpointName, EndpointHealth] | None = None,
+    ) -> None:
         self.live = live
         #: What TLS is made of; it is sent with the next `adopt`.
         self.material = material
@@ -52,6 +60,9 @@ class Dispatch:
         self._touched: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.known.follow(live, time.monotonic(), at_start=True)
+        if recalled:
+            self.known.recall(recalled)
+            self.known.follow(live, time.monotonic(), at_start=True)
         self._settings = self._settings_of(live)
         self._around: Final = serving.Surroundings(self.slots, self.known.of, workers, self.tls_of)
         self._served = serving.snapshot(live, self._around)

@@ -36,6 +36,7 @@ from proxy.core.serving import EndpointHealth
 from proxy.core.slots import Slots
 from proxy.crew import WorkerState
 from proxy.leases import Leases
+from proxy.succession import Succession
 from proxy.wire.counters import Slab
 
 if TYPE_CHECKING:
@@ -125,6 +126,12 @@ FAMILIES: Final[tuple[Family, ...]] = (
     _gauge("serinus_generation", (), "The number of the live state, which every change raises."),
     _counter("serinus_config_reloads_total", ("result",), "Times the file was read again: ok, or failed."),
     _gauge("serinus_config_last_reload_successful", (), "0 when the file could not be used the last time, else 1."),
+    _counter(
+        "serinus_handovers_total",
+        ("result",),
+        "Times this proxy took over from one before (ok), or a next one did not take over from it (failed).",
+    ),
+    _gauge("serinus_last_handover_successful", (), "0 when the next version did not take over the last time, else 1."),
     _gauge("serinus_draining", (), "1 while the proxy is stopping, else 0."),
     _gauge("serinus_build_info", ("version", "python"), "Always 1; the versions are in the labels."),
 )
@@ -160,6 +167,10 @@ class Supervisor(Protocol):
     @property
     def draining(self) -> bool:
         """Whether the proxy is stopping."""
+
+    @property
+    def succession(self) -> Succession:
+        """Whom it follows, and who follows it."""
 
     @property
     def reloads(self) -> Mapping[str, int]:
@@ -313,6 +324,10 @@ class SerinusCollector(Collector):
         for result, count in self._supervisor.reloads.items():
             page.add("serinus_config_reloads_total", (result,), count)
         page.add("serinus_config_last_reload_successful", (), not self._supervisor.last_reload_failed)
+        succession = self._supervisor.succession
+        page.add("serinus_handovers_total", ("ok",), succession.predecessor != 0)
+        page.add("serinus_handovers_total", ("failed",), succession.failures)
+        page.add("serinus_last_handover_successful", (), succession.last_failure is None)
         page.add("serinus_draining", (), self._supervisor.draining)
         page.add("serinus_build_info", (_version_of_serinus(), platform.python_version()), 1)
 

@@ -6,7 +6,8 @@ Rules:
 1. A TCP listener is one SO_REUSEPORT socket for each worker. The supervisor keeps all of them open, so that connections
    wait in the queue of a dead worker's socket for the worker that replaces it: closing it would reset them, because
    net.ipv4.tcp_migrate_req is off on most machines.
-2. A unix socket and an inherited descriptor is one socket, shared by all workers.
+2. A unix socket, and one that systemd has passed, is shared by all workers. What the proxy before this one had open is
+   taken over as it is.
 3. Who opens all listeners gets all of them, or one error that says everything that is wrong, and then none stays open.
 4. A socket file is removed only where nobody answers, and at the end only if it is still ours.
 """
@@ -19,14 +20,14 @@ import socket
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Final
 
 from config.address import InheritedSocket, ListenAddress, TcpAddress, UnixAddress
+from proxy.inheritance import Inheritance
+from proxy.open_listener import OpenListener
 
 #: Connections that wait for a busy or restarting worker; the kernel takes net.core.somaxconn (4096) if that is less.
 BACKLOG: Final = 4096
-_FIRST_PASSED: Final = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
 
 
 class ListenError(Exception):
@@ -37,46 +38,24 @@ class ListenError(Exception):
         self.problems = tuple(problems)
 
 
-@dataclass(slots=True)
-class OpenListener:
-    """One address that is listened on; `name` says where, as a client would."""
-
-    name: str
-    sockets: tuple[socket.socket, ...]  # one a worker, or one for all of them
-    socket_file: tuple[str, int] | None = field(default=None)  # path and inode of a file of ours
-
-    def for_worker(self, index: int) -> socket.socket:
-        """The socket that a worker accepts from."""
-        return self.sockets[index % len(self.sockets)]
-
-    def close(self) -> None:
-        """Close this process's copies; workers may go on accepting from theirs."""
-        for listening in self.sockets:
-            listening.close()
-        if self.socket_file is not None:
-            path, inode = self.socket_file
-            with suppress(FileNotFoundError):
-                if os.stat(path).st_ino == inode:
-                    os.unlink(path)
-            self.socket_file = None
-
-
 def open_listeners(
-    addresses: Sequence[ListenAddress], workers: int, passed: Mapping[int, str] | None = None
+    addresses: Sequence[ListenAddress], workers: int, inheritance: Inheritance | None = None
 ) -> list[list[OpenListener]]:
-    """The listeners of each address: several where it is a name with several IP addresses. `passed` has the names of
-    inherited descriptors.
+    """The listeners of each address: several where it is a name with several IP addresses. What was there before is
+    claimed from the inheritance.
 
     Raises:
         ListenError: one or more cannot be opened; none is open then.
     """
+    inheritance = inheritance or Inheritance()
+    descriptors = dict(inheritance.descriptors)
     opened: list[list[OpenListener]] = []
     problems = []
     for address in addresses:
         try:
-            opened.append(_open(address, workers, addresses, passed or {}))
+            opened.append(_open(address, workers, addresses, inheritance))
         except OSError as exc:
-            problems.append(f"{address}: {_sentence(address, exc, passed or {})}")
+            problems.append(f"{address}: {_sentence(address, exc, descriptors)}")
     if problems:
         close_listeners(opened)
         raise ListenError(problems)
@@ -90,53 +69,65 @@ def close_listeners(opened: Sequence[Sequence[OpenListener]]) -> None:
             listener.close()
 
 
-def passed_descriptors(environ: Mapping[str, str], pid: int) -> dict[int, str]:
-    """The descriptors that systemd passed to this process, with their names (sd_listen_fds(3))."""
-    count = environ.get("LISTEN_FDS", "")
-    if environ.get("LISTEN_PID") != str(pid) or not count.isdecimal():
-        return {}
-    names = environ.get("LISTEN_FDNAMES", "").split(":")
-    return {
-        _FIRST_PASSED + index: names[index] if index < len(names) and names[index] else "unknown"
-        for index in range(int(count))
-    }
-
-
 def _open(
-    address: ListenAddress, workers: int, all_addresses: Sequence[ListenAddress], passed: Mapping[int, str]
+    address: ListenAddress, workers: int, all_addresses: Sequence[ListenAddress], inheritance: Inheritance
 ) -> list[OpenListener]:
+    if inherited := inheritance.claim(address):
+        for listener in inherited:
+            _extend(listener, workers)
+        return inherited
     if isinstance(address, TcpAddress):
         is_alone = TcpAddress("0.0.0.0", address.port) not in all_addresses
-        return _open_tcp(address, workers, takes_ipv4=address.host == "::" and is_alone)
-    return [_open_unix(address) if isinstance(address, UnixAddress) else _take_over(address, passed)]
+        return _open_tcp(address, workers, inheritance, takes_ipv4=address.host == "::" and is_alone)
+    if isinstance(address, InheritedSocket):
+        return [inheritance.claim_descriptor(address)]
+    if (listening := inheritance.claim_place(address.path)) is not None:
+        return [OpenListener(str(address), (listening,))]
+    return [_open_unix(address)]
 
 
-def _open_tcp(address: TcpAddress, workers: int, *, takes_ipv4: bool) -> list[OpenListener]:
+def _extend(listener: OpenListener, workers: int) -> None:
+    """Give more workers than there were a socket each, where the port can be shared."""
+    first = listener.sockets[0]
+    missing = workers - len(listener.sockets)
+    if first.family == socket.AF_UNIX or missing <= 0 or not first.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+        return
+    takes_ipv4 = first.family == socket.AF_INET6 and not first.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    host, port = first.getsockname()[:2]
+    listener.sockets += _sharing(first.family, host, port, missing, takes_ipv4=takes_ipv4)
+
+
+def _open_tcp(address: TcpAddress, workers: int, inheritance: Inheritance, *, takes_ipv4: bool) -> list[OpenListener]:
     """One listener for each IP address of the host; they share the port, also where it is a free one."""
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     listeners: list[OpenListener] = []
     port = address.port
     try:
         for family, _, _, _, place in dict.fromkeys(found):
-            listening = _reuseport_sockets(family, str(place[0]), port, workers, takes_ipv4=takes_ipv4)
+            host = str(place[0])
+            passed = inheritance.claim_place((host, port)) if port else None
+            listening = (passed,) if passed else _own_sockets(family, host, port, workers, takes_ipv4=takes_ipv4)
             port = listening[0].getsockname()[1]
-            listeners.append(OpenListener(str(TcpAddress(str(place[0]), port)), listening))
+            listeners.append(OpenListener(str(TcpAddress(host, port)), listening))
     except OSError:
         close_listeners([listeners])
         raise
     return listeners
 
 
-def _reuseport_sockets(
-    family: int, host: str, port: int, workers: int, *, takes_ipv4: bool
-) -> tuple[socket.socket, ...]:
+def _own_sockets(family: int, host: str, port: int, workers: int, *, takes_ipv4: bool) -> tuple[socket.socket, ...]:
     if port:
         # SO_REUSEPORT would share the port with any other process of this user that sets it, and with a proxy that was
         # left running: clients would reach one or the other. Binding without it tells.
         _bound(family, host, port, reuseport=False, takes_ipv4=takes_ipv4).close()
+    return _sharing(family, host, port, workers, takes_ipv4=takes_ipv4)
+
+
+def _sharing(family: int, host: str, port: int, count: int, *, takes_ipv4: bool) -> tuple[socket.socket, ...]:
+    """So many sockets that share a port, each with a queue of its own."""
     sockets: list[socket.socket] = []
     try:
-        for _ in range(workers):
+        for _ in range(count):
             sockets.append(_bound(family, host, port, reuseport=True, takes_ipv4=takes_ipv4))
             port = sockets[0].getsockname()[1]
         for listening in sockets:
@@ -185,28 +176,9 @@ def _answers(path: str) -> bool:
         return client.connect_ex(path) != errno.ECONNREFUSED
 
 
-def _take_over(address: InheritedSocket, passed: Mapping[int, str]) -> OpenListener:
-    listening = socket.socket(fileno=address.fd)
-    try:
-        if not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            raise OSError(errno.EINVAL, "")
-        listening.setblocking(False)
-        os.set_inheritable(address.fd, False)  # workers are given it by name
-    except OSError:
-        listening.detach()
-        raise
-    place = ", ".join(part for part in (passed.get(address.fd, ""), _place(listening)) if part)
-    return OpenListener(f"{address} ({place})", (listening,))
-
-
-def _place(listening: socket.socket) -> str:
-    name = listening.getsockname()
-    return str(TcpAddress(name[0], name[1])) if isinstance(name, tuple) else f"unix:{os.fsdecode(name)}"
-
-
-def _sentence(address: ListenAddress, exc: OSError, passed: Mapping[int, str]) -> str:
+def _sentence(address: ListenAddress, exc: OSError, descriptors: Mapping[int, str]) -> str:
     if isinstance(address, InheritedSocket):
-        return _sentence_of_descriptor(address, exc, passed)
+        return _sentence_of_descriptor(address, exc, descriptors)
     if isinstance(exc, socket.gaierror):
         return f"the name cannot be resolved: {exc.strerror}"
     return _SENTENCES.get(exc.errno or 0, f"cannot listen there: {exc.strerror or exc}")
@@ -222,8 +194,8 @@ _SENTENCES: Final[Mapping[int, str]] = {
 }
 
 
-def _sentence_of_descriptor(address: InheritedSocket, exc: OSError, passed: Mapping[int, str]) -> str:
-    listed = ", ".join(f"fd@{fd} ({name})" for fd, name in passed.items()) or "none"
+def _sentence_of_descriptor(address: InheritedSocket, exc: OSError, descriptors: Mapping[int, str]) -> str:
+    listed = ", ".join(f"fd@{fd} ({name})" for fd, name in descriptors.items()) or "none"
     if exc.errno in {errno.EBADF, errno.ENOTSOCK}:
         return f"no socket with this number was passed to the proxy; passed by systemd: {listed}"
     return "the socket that was passed does not listen for streams; a systemd unit needs ListenStream="

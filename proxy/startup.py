@@ -1,14 +1,20 @@
-"""What a supervisor begins with: how many workers and which live state; and what no later file can change.
+"""What a supervisor begins with: how many workers, which live state, whose rights, which certificates; and what no
+later file can change.
 
-Must not open, start or save anything.
+Must not open a socket, start or save anything.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
-from config.model import Config
+from config.model import Config, Listener
+from config.problems import ConfigError, Problem
+from proxy.account import Account, find_account
+from proxy.certificates import Material, read_material
 from proxy.core.live import SALT_BYTES, Change, Live
 from proxy.core.overlay import from_config
 from proxy.state import Saved
@@ -19,6 +25,22 @@ def worker_count(config: Config) -> int:
     if config.workers == "auto":
         return max(1, min(os.cpu_count() or 1, len(os.sched_getaffinity(0))))
     return config.workers
+
+
+def material_of(path: Path, listeners: Sequence[Listener], config: Config, before: Material | None = None) -> Material:
+    """What TLS is made of. Raises ConfigError."""
+    try:
+        return read_material(listeners, config, before)
+    except ValueError as exc:
+        raise ConfigError(str(path), [Problem("", str(exc))]) from exc
+
+
+def account_of(path: Path, config: Config) -> Account | None:
+    """Whose rights the workers have; None: ours. Raises ConfigError."""
+    try:
+        return find_account(config.user, config.group)
+    except ValueError as exc:
+        raise ConfigError(str(path), [Problem("user", str(exc))]) from exc
 
 
 def first_live(config: Config, saved: Saved | None) -> Live:

@@ -63,9 +63,13 @@ _SAVED: Final = TypeAdapter(Saved)
 
 
 class StateFolder:
-    """The folder, locked. Raises StateError when it cannot be used or another proxy has it."""
+    """The folder, locked. `lock` is a descriptor of the proxy that this one takes over from: they share its lock.
 
-    def __init__(self, folder: Path) -> None:
+    Raises:
+        StateError: it cannot be used, or another proxy has it.
+    """
+
+    def __init__(self, folder: Path, lock: int | None = None) -> None:
         self.path: Final = folder / _FILE
         self._folder = folder
         try:
@@ -73,7 +77,21 @@ class StateFolder:
             self._lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o640)
         except OSError as exc:
             raise StateError(f"state_dir {folder} cannot be used: {exc.strerror or exc}: {exc.filename}") from exc
-        self._take_lock()
+        if lock is not None:
+            self._share(lock)
+        if self._lock != lock:
+            self._take_lock()
+
+    @property
+    def lock(self) -> int:
+        """The descriptor that holds the lock, for the proxy that takes over."""
+        return self._lock
+
+    def note_holder(self) -> None:
+        """Write down that this process has the folder."""
+        with suppress(OSError):  # only for a message: a full disk is no reason not to start
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode("ascii"), 0)
 
     def load(self) -> Saved | None:
         """What was saved last, None when nothing was. Raises StateError."""
@@ -85,15 +103,15 @@ class StateFolder:
         except OSError as exc:
             raise StateError(f"{self.path} cannot be read: {exc.strerror or exc}") from exc
         try:
-            return _read(text)
-        except _Unusable as exc:
+            return read_state(text)
+        except ValueError as exc:
             raise StateError(f"{self.path} {exc}. {_ADVICE.format(path=self.path)}") from exc
 
     def save(self, saved: Saved) -> None:
         """Replace the file. Raises OSError; what was saved before is still there then."""
         written = self.path.with_name(f"{_FILE}.new")
         try:
-            _write(written, _text(saved))
+            _write(written, write_state(saved))
             written.rename(self.path)
             _sync_folder(self._folder)
         except OSError:
@@ -115,40 +133,45 @@ class StateFolder:
                 f"state_dir {self._folder} belongs to another running proxy (pid {holder}): "
                 "stop that one, or give this one a folder of its own"
             ) from exc
-        with suppress(OSError):  # only for the message above: a full disk is no reason not to start
-            os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, f"{os.getpid()}\n".encode("ascii"), 0)
+        self.note_holder()
+
+    def _share(self, lock: int) -> None:
+        """Take the lock of the proxy before, if it is this folder's: it is held until the last of both closes it."""
+        os.set_inheritable(lock, False)
+        if os.path.sameopenfile(lock, self._lock):
+            os.close(self._lock)
+            self._lock = lock
+        else:
+            os.close(lock)  # state_dir is another one now
 
 
-class _Unusable(Exception):
-    """Why a text is not a saved state, as the end of a sentence."""
-
-
-def _text(saved: Saved) -> bytes:
+def write_state(saved: Saved) -> bytes:
+    """The text of the file."""
     content = _SAVED.dump_python(saved, mode="json")
     whole = {"format": _FORMAT, "version": _VERSION, "checksum": _checksum(content), "content": content}
     return json.dumps(whole, indent=1).encode("ascii") + b"\n"
 
 
-def _read(text: bytes) -> Saved:
+def read_state(text: bytes) -> Saved:
+    """What the text of a file says. Raises ValueError with the end of a sentence: it is not a saved state."""
     try:
         whole = json.loads(text.decode("ascii"))
     except (ValueError, RecursionError) as exc:
-        raise _Unusable("was cut off or is no state file of Serinus") from exc
+        raise ValueError("was cut off or is no state file of Serinus") from exc
     if not isinstance(whole, dict) or whole.get("format") != _FORMAT:
-        raise _Unusable("is no state file of Serinus")
+        raise ValueError("is no state file of Serinus")
     if whole.get("version") != _VERSION:
-        raise _Unusable(
+        raise ValueError(
             f"has version {whole.get('version')!r}, this Serinus knows {_VERSION}: run the one that wrote it"
         )
     if whole.get("checksum") != _checksum(whole.get("content")):
-        raise _Unusable("is damaged or was edited: its checksum does not match")
+        raise ValueError("is damaged or was edited: its checksum does not match")
     try:
         return _SAVED.validate_python(whole["content"])
     except ValidationError as exc:
         error = exc.errors()[0]
         place = ".".join(str(part) for part in error["loc"])
-        raise _Unusable(f"holds what this Serinus does not understand: {place}: {error['msg']}") from exc
+        raise ValueError(f"holds what this Serinus does not understand: {place}: {error['msg']}") from exc
 
 
 def _checksum(content: Any) -> str:

@@ -14,24 +14,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from config.load import load
 from config.model import Config, Listener
 from config.notices import notices as config_notices
-from config.problems import ConfigError
-from config.problems import Problem as ConfigProblem
-from proxy.account import Account, find_account
-from proxy.certificates import Material, listeners_of, read_material
+from proxy.certificates import Material, listeners_of
 from proxy.child import Patience
 from proxy.core.live import Change, Live, Problem, Refused, change_of
 from proxy.core.overlay import forgotten, overlay, reconfigure
@@ -41,10 +37,15 @@ from proxy.core.snapshot import ClientTls, SocketAddress
 from proxy.crew import Crew, Equipment, Rejected, Unconfirmed, WorkerState
 from proxy.dispatch import Dispatch
 from proxy.events import Events
+from proxy.inheritance import Inheritance
 from proxy.leases import Leases
-from proxy.sockets import OpenListener, close_listeners, open_listeners
-from proxy.startup import first_live, needs_restart, new_salts, worker_count
+from proxy.legacy import Legacy
+from proxy.listening import Listening
+from proxy.seats import seats
+from proxy.startup import account_of, first_live, material_of, needs_restart, new_salts, worker_count
 from proxy.state import Saved, StateFolder
+from proxy.succession import Succession
+from proxy.turns import Turns
 from proxy.wire.counters import Slab
 
 #: -P, because the folder that the proxy is started in may hold a `config` package of its own.
@@ -55,7 +56,8 @@ _log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """The live state and its workers. `state` belongs to it from here on; `passed` are the inherited descriptors.
+    """The live state and its workers. `state` belongs to it from here on; a proxy that it takes over from has left the
+    sockets of `inheritance`, and `legacy`.
 
     Raises:
         StateError: what was saved cannot be used.
@@ -69,46 +71,44 @@ class Supervisor:
         config_path: Path,
         state: StateFolder,
         *,
-        passed: Mapping[int, str] | None = None,
+        inheritance: Inheritance | None = None,
+        legacy: Legacy | None = None,
         command: Sequence[str] = WORKER,
         patience: Patience | None = None,
     ) -> None:
-        saved = state.load()
+        legacy = legacy or Legacy()
+        saved = legacy.saved or state.load()
         self.events: Final = Events()
         self.leases: Final = Leases(self)
+        self.succession: Final = Succession()
         self.draining = False
         self.reloads: Final = {"ok": 0, "failed": 0}
         self.last_reload_failed = False
-        self.listeners: list[list[OpenListener]] = []
         self.dropped: Final = tuple(forgotten(config, saved.services)) if saved is not None else ()
         self._config_path = config_path
         self._at_start = config
         self._state = state
-        self._passed = passed or {}
+        self.listening: Final = Listening([each.address for each in config.listen], inheritance)
         self._command = command
         self._patience = patience or Patience()
         self._cookie_secret = saved.cookie_secret if saved is not None else os.urandom(16)
-        material = self._read_material(config.listen, config)
-        self._account = self._find_account(config)
-        self._dispatch = Dispatch(first_live(config, saved), self._cookie_secret, worker_count(config), material)
+        material = material_of(config_path, config.listen, config, legacy.material)
+        self._account = account_of(config_path, config)
+        live, workers = first_live(config, saved), worker_count(config)
+        self._dispatch = Dispatch(live, self._cookie_secret, workers, material, legacy.endpoints)
         self._crew: Crew | None = None
-        self._lock = asyncio.Lock()
-        self._changes: set[asyncio.Task[Live]] = set()
+        self._turns = Turns(_not_running)
 
-    async def start(self) -> None:
-        """Listen and start the workers; returns when all of them serve.
+    async def start(self, *, takes_over: bool = False) -> None:
+        """Listen and start the workers; returns when all of them serve. Who takes over writes and changes nothing yet.
 
         Raises:
             ListenError: an address cannot be listened on.
             StartError: a worker does not get ready.
         """
-        try:
-            await self._save(self.live)
-        except OSError as exc:
-            _log.warning("%s cannot be written (%s): no change will be possible until it can", self._state.path, exc)
-        self.listeners = open_listeners(
-            [listener.address for listener in self._at_start.listen], len(self.slabs), self._passed
-        )
+        if not takes_over:
+            await self._begin()
+        self.listening.open(len(self.slabs))
         dispatch = self._dispatch
         equipment = Equipment(
             command=self._command,
@@ -118,9 +118,36 @@ class Supervisor:
             bury=dispatch.bury,
             tell=self.events.publish,
         )
-        self._crew = Crew(equipment, [self._seat(index) for index in range(len(self.slabs))], self._patience)
+        places = seats(self._at_start.listen, self.listening.opened, self._account, len(self.slabs))
+        self._crew = Crew(equipment, places, self._patience)
         dispatch.send_by(self._crew.send)
+        if not takes_over:
+            self._turns.admit()
         await self._crew.start()
+
+    async def take_over(self) -> None:
+        """Everything is ours now: keep the state, and take changes."""
+        for name in self.listening.own():
+            _log.warning("%s is not listened on any more: the file does not name it", name)
+        self._state.note_holder()
+        await self._begin()
+        self._turns.admit()
+        self.succession.enter("alone")
+
+    async def freeze(self) -> Legacy:
+        """Take no changes from now on; everything that the next version needs to know."""
+        self._turns.refuse(_handing_over)
+        await self._turns.settled()
+        return Legacy(self._saved(self.live), self._dispatch.known.every(), self.material)
+
+    def thaw(self) -> None:
+        """Take changes again."""
+        self._turns.admit()
+
+    @property
+    def lock(self) -> int:
+        """The lock on the state folder, for the next version."""
+        return self._state.lock
 
     @property
     def live(self) -> Live:
@@ -181,7 +208,7 @@ class Supervisor:
                 raise Refused(412, f"The live state has generation {self.live.generation}, not {if_match}")
             return await self._commit(step(self.live))
 
-        return await self._one_at_a_time(attempt)
+        return await self._turns.take(attempt)
 
     async def reload(self, *, actor: str = "", reason: str = "") -> list[str]:
         """Read the file again; returns a sentence for each part of it that needs a restart or should be different.
@@ -198,12 +225,14 @@ class Supervisor:
             for sentence in forgotten(config, overlay(self.live)):
                 _log.warning("%s", sentence)
             listeners = listeners_of(self._at_start.listen, config)
-            material = await asyncio.to_thread(self._read_material, listeners, config, self.material)
+            material = await asyncio.to_thread(material_of, self._config_path, listeners, config, self.material)
             change = Change("reload", reason or str(self._config_path), time.time(), actor=actor)
             return await self._commit(reconfigure(self.live, config, change, new_salts(config)), material)
 
+        if not self.succession.alone.is_set():
+            raise _handing_over()
         try:
-            live = await self._one_at_a_time(attempt)
+            live = await self._turns.take(attempt)
         except Exception:
             self._count_reload("failed")
             raise
@@ -243,8 +272,16 @@ class Supervisor:
                 _log.info("certificates were read again: %s", ", ".join(names) or "none has a name")
             return self.live
 
-        with suppress(Refused, Unconfirmed):  # it ends, or a worker that is not ready gets them when it is
-            await self._one_at_a_time(attempt)
+        is_over = False
+        while not is_over:
+            await self.succession.alone.wait()  # else whoever serves next has read them
+            try:
+                await self._turns.take(attempt)
+                is_over = True
+            except Unconfirmed:  # a worker that is not ready gets them when it is
+                is_over = True
+            except Refused as refused:
+                is_over = not refused.retry_after
 
     def reopen_logs(self) -> None:
         """Let every worker open its access log again."""
@@ -253,59 +290,32 @@ class Supervisor:
 
     async def drain(self, seconds: float) -> int:
         """Take nothing new and let the workers finish and end; returns how many had to be killed."""
-        self.draining = True
+        if self.succession.phase != "handed_over":  # then others are ready, and take changes
+            self.draining = True
+            self._turns.refuse(_not_running)
         self.events.publish("drain", seconds=seconds)
         if self._crew is None:
             return 0
         # Here first, so that the workers hold the last copies: they take what waits in the queues before they close
         # theirs, and whoever connects later is refused. With a copy left here, clients would wait and then be reset.
-        close_listeners(self.listeners)
+        self.listening.close()
         return await self._crew.drain(seconds)
 
     async def stop(self) -> None:
         """End everything that is left, at once."""
         self.draining = True
+        self._turns.refuse(_not_running)
         if self._crew is not None:
             await self._crew.kill()
-        if self._changes:
-            await asyncio.wait(self._changes)
-        close_listeners(self.listeners)
+        await self._turns.settled()
+        self.listening.close()
         self.events.close()
         self._dispatch.close()
         self._state.close()
 
-    def _read_material(self, listeners: Sequence[Listener], config: Config, old: Material | None = None) -> Material:
-        try:
-            return read_material(listeners, config, old)
-        except ValueError as exc:
-            raise ConfigError(str(self._config_path), [ConfigProblem("", str(exc))]) from exc
-
-    def _find_account(self, config: Config) -> Account | None:
-        try:
-            return find_account(config.user, config.group)
-        except ValueError as exc:
-            raise ConfigError(str(self._config_path), [ConfigProblem("user", str(exc))]) from exc
-
     def _count_reload(self, result: Literal["ok", "failed"]) -> None:
         self.reloads[result] += 1
         self.last_reload_failed = result == "failed"
-
-    async def _one_at_a_time(self, attempt: Callable[[], Coroutine[Any, Any, Live]]) -> Live:
-        async def locked() -> Live:
-            async with self._lock:
-                if self.draining or self._crew is None:
-                    raise Refused(503, "This proxy is not running")
-                return await attempt()
-
-        change = asyncio.create_task(locked())
-        self._changes.add(change)
-        change.add_done_callback(self._end_change)
-        return await asyncio.shield(change)
-
-    def _end_change(self, change: asyncio.Task[Live]) -> None:
-        self._changes.discard(change)
-        if not change.cancelled():
-            change.exception()  # looked at, also where the caller is gone
 
     async def _commit(self, new: Live, material: Material | None = None) -> Live:
         old, old_material = self.live, self.material
@@ -363,20 +373,24 @@ class Supervisor:
         for seq in sent:
             await self._crew.confirmed(seq)
 
-    async def _save(self, live: Live) -> None:
-        salts = {name: service.salt for name, service in live.services.items()}
-        saved = Saved(live.generation, time.time(), self._cookie_secret, salts, overlay(live))
-        await asyncio.to_thread(self._state.save, saved)
+    async def _begin(self) -> None:
+        """Save what is served from the beginning."""
+        try:
+            await self._save(self.live)
+        except OSError as exc:
+            _log.warning("%s cannot be written (%s): no change will be possible until it can", self._state.path, exc)
 
-    def _seat(self, index: int) -> tuple[list[int], list[str]]:
-        """The descriptors that a worker listens on, and the arguments that tell it so."""
-        fds, listeners = [], []
-        for place, (asked, opened) in enumerate(zip(self._at_start.listen, self.listeners, strict=True)):
-            for listener in opened:
-                fd = listener.for_worker(index).fileno()
-                fds.append(fd)
-                tls = place if asked.tls is not None else None
-                how = {"tls": tls, "redirect": asked.redirect, "introduced": asked.proxy_protocol}
-                listeners.append({"fd": fd, "name": listener.name, **how})
-        account = ["--account", str(self._account)] if self._account is not None else []
-        return fds, ["--listeners", json.dumps(listeners), *account]
+    async def _save(self, live: Live) -> None:
+        await asyncio.to_thread(self._state.save, self._saved(live))
+
+    def _saved(self, live: Live) -> Saved:
+        salts = {name: service.salt for name, service in live.services.items()}
+        return Saved(live.generation, time.time(), self._cookie_secret, salts, overlay(live))
+
+
+def _not_running() -> Refused:
+    return Refused(503, "This proxy is not running")
+
+
+def _handing_over() -> Refused:
+    return Refused(503, "This proxy is being handed over to the next version: try again in a second", retry_after=1)

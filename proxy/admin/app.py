@@ -63,4 +63,7 @@ def openapi() -> dict[str, Any]:
 
 
 def _denied(exc: Exception) -> Denied | None:
-    return Denied(exc.status, exc.title, exc.problems) if isinstance(exc, Refused) else None
+    if not isinstance(exc, Refused):
+        return None
+    headers = {"Retry-After": str(exc.retry_after)} if exc.retry_after else None
+    return Denied(exc.status, exc.title, exc.problems, headers=headers)

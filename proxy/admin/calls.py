@@ -17,6 +17,7 @@ from proxy.admin.models import (
     EndpointBody,
     EndpointStateBody,
     EventView,
+    HandoverView,
     HealthView,
     LeaseBody,
     LeaseEndQuery,
@@ -180,6 +181,13 @@ CALLS: Final[tuple[Call[Any], ...]] = (
         errors=(503, 507, *_OF_BODIES),
         has_tag=True,
         role="admin",
+    ),
+    Call(
+        "GET",
+        "/v1/handover",
+        reading.get_handover,
+        "Whom this proxy took over from, who takes over from it, and why that failed the last time",
+        answer=HandoverView,
     ),
     Call(
         "GET",

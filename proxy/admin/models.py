@@ -276,6 +276,30 @@ class ReloadView(ConfigDiffView):
     """What of it needs a restart."""
 
 
+class HandoverFailureView(Closed):
+    """Why a next version did not take over."""
+
+    at: float
+    reason: str
+
+
+class HandoverView(Closed):
+    """How this proxy follows another one, and is followed (SIGUSR2). Process ids are 0 where there is no such proxy."""
+
+    pid: int
+    """The proxy that answers."""
+    phase: Literal["alone", "starting", "handing_over", "handed_over", "taking_over"]
+    """alone: nothing is under way; starting: the next version starts; handing_over: it has the state, so changes are
+    refused; handed_over: it serves, and this proxy finishes what it has."""
+    predecessor: int
+    """The proxy that this one took over from."""
+    successor: int
+    """The next version."""
+    failures: int
+    """How often a next version did not take over."""
+    last_failure: HandoverFailureView | None
+
+
 class SecondView(Closed):
     """Requests of one version by the second of their arrival."""
 

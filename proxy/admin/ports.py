@@ -13,6 +13,7 @@ from proxy.core.serving import EndpointHealth
 from proxy.core.stats import Rates
 from proxy.events import Events
 from proxy.leases import Leases
+from proxy.succession import Succession
 
 
 class Supervisor(Protocol):
@@ -25,6 +26,10 @@ class Supervisor(Protocol):
     @property
     def draining(self) -> bool:
         """Whether the proxy is stopping."""
+
+    @property
+    def succession(self) -> Succession:
+        """Whom it follows, and who follows it."""
 
     @property
     def events(self) -> Events:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 
 from aiohttp import web
 
@@ -17,6 +18,8 @@ from proxy.admin.models import (
     ConfigDiffView,
     ConfigView,
     DifferenceView,
+    HandoverFailureView,
+    HandoverView,
     ServicesView,
     StateView,
     StatsQuery,
@@ -72,6 +75,22 @@ def differences(live: Live) -> list[DifferenceView]:
         )
         for each in difference(live)
     ]
+
+
+async def get_handover(asked: Asked[Nothing, Nothing]) -> web.Response:
+    """Whom this proxy follows, and who follows it."""
+    succession = asked.proxy.supervisor.succession
+    failure = succession.last_failure
+    return answer(
+        HandoverView(
+            pid=os.getpid(),
+            phase=succession.phase,
+            predecessor=succession.predecessor,
+            successor=succession.successor,
+            failures=succession.failures,
+            last_failure=HandoverFailureView(at=failure.at_wall_seconds, reason=failure.reason) if failure else None,
+        )
+    )
 
 
 async def get_stats(asked: Asked[Nothing, StatsQuery]) -> web.Response:

@@ -14,7 +14,7 @@ Units: `now` is seconds of CLOCK_MONOTONIC.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -57,6 +57,19 @@ class EndpointTable:
             for name, configured, endpoint in _endpoints(live, services)
         }
         self._known = others | followed
+
+    def recall(self, known: Mapping[EndpointName, EndpointHealth]) -> None:
+        """Take up what the proxy before knew of them: who was well is, and goes on warming up."""
+        for name, health in known.items():
+            mine = self._known.get(name)
+            if mine is not None:
+                # Where a literal address leads, this version knows itself.
+                sockets = mine.health.sockets or health.sockets
+                self._known[name] = replace(mine, health=replace(health, sockets=sockets))
+
+    def every(self) -> dict[EndpointName, EndpointHealth]:
+        """What is known of each."""
+        return {name: known.health for name, known in self._known.items()}
 
     def set_health(self, name: EndpointName, now: float, *, healthy: bool, detail: str) -> bool:
         """Note what a check has found. True when the endpoint came up or went down by it."""

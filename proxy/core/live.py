@@ -38,14 +38,15 @@ _MAX_WEIGHT: Final = 1e9  # as in the file
 class Refused(Exception):
     """A step that cannot be taken: `status` is the HTTP status that says why, `problems` are all that is wrong.
 
-    The path of a problem is that of a field ("weights.canary").
+    The path of a problem is that of a field ("weights.canary"). After `retry_after` seconds, if not 0, it may be taken.
     """
 
-    def __init__(self, status: int, title: str, problems: tuple[Problem, ...] = ()) -> None:
+    def __init__(self, status: int, title: str, problems: tuple[Problem, ...] = (), *, retry_after: int = 0) -> None:
         super().__init__("; ".join([title, *(problem.message for problem in problems)]))
         self.status = status
         self.title = title
         self.problems = problems
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)

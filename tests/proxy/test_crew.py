@@ -92,7 +92,7 @@ async def test_a_killed_worker_is_replaced_on_the_same_socket_and_its_gauges_are
     await until(lambda: supervisor.worker_states[0].restarts >= 2)
     assert supervisor.in_flight("shop", "stable", "127.0.0.1:9001") == 0
     assert supervisor.slabs[0].read_version(1)["started"] == 1
-    (listener,) = supervisor.listeners[0]
+    (listener,) = supervisor.listening.opened[0]
     waiting = [socket.create_connection(listener.sockets[0].getsockname()) for _ in range(16)]
     proxy.mood("", worker=0)
     proxy.mood("", worker=1)
@@ -157,7 +157,7 @@ async def test_a_worker_program_that_is_missing_fails_the_start(proxy: Proxy):
 
 async def test_a_drain_lets_the_workers_finish_and_end(proxy: Proxy):
     supervisor = await proxy.start()
-    (listener,) = supervisor.listeners[0]
+    (listener,) = supervisor.listening.opened[0]
     place = listener.sockets[0].getsockname()
     assert await supervisor.drain(30.0) == 0
     assert sorted(proxy.heard()[-2:]) == ["0 drain 30.0", "1 drain 30.0"]

@@ -263,6 +263,14 @@ class TestTheProxy:
         assert scraped.value("serinus_config_reloads_total", result="failed") == 1
         assert scraped.value("serinus_config_last_reload_successful") == 0
 
+    def test_it_tells_of_handovers(self, scraped: Scraped):
+        assert scraped.value("serinus_last_handover_successful") == 1
+        scraped.supervisor.succession.predecessor = 4711
+        scraped.supervisor.succession.fail(1.0, "it ended")
+        assert scraped.value("serinus_handovers_total", result="ok") == 1
+        assert scraped.value("serinus_handovers_total", result="failed") == 1
+        assert scraped.value("serinus_last_handover_successful") == 0
+
     def test_it_tells_its_generation_and_its_version(self, scraped: Scraped):
         assert scraped.value("serinus_generation") == 1
         ((labels, value),) = scraped.samples("serinus_build_info")

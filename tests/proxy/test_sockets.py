@@ -6,12 +6,15 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from config.address import InheritedSocket, ListenAddress, TcpAddress, UnixAddress
-from proxy.sockets import ListenError, OpenListener, close_listeners, open_listeners, passed_descriptors
+from proxy.inheritance import Inheritance, describe, passed_descriptors
+from proxy.open_listener import OpenListener
+from proxy.sockets import ListenError, close_listeners, open_listeners
 
 Open = Callable[..., list[OpenListener]]
 
@@ -40,7 +43,7 @@ def test_each_worker_has_a_socket_of_its_own_on_the_same_port(open_one: Open):
     ports = {listening.getsockname()[1] for listening in listener.sockets}
     assert listener.name == f"127.0.0.1:{ports.pop()}"
     assert not ports
-    assert len({listener.for_worker(index).fileno() for index in range(3)}) == 3
+    assert len({listener.for_worker(index, 3) for index in range(3)}) == 3
     assert not any(listening.get_inheritable() or listening.getblocking() for listening in listener.sockets)
 
 
@@ -130,7 +133,7 @@ def test_a_stale_socket_file_is_replaced_and_ours_is_removed_at_the_end(open_one
         dead.bind(path)
     (listener,) = open_one(UnixAddress(path))
     assert listener.name == f"unix:{path}"
-    assert listener.for_worker(0) is listener.for_worker(1)
+    assert listener.for_worker(0, 2) == listener.for_worker(1, 2) == listener.sockets
     assert refusal(UnixAddress(path)) == [
         f"unix:{path}: another process listens there already; `ss -ltnpx` says which one"
     ]
@@ -153,9 +156,9 @@ def test_an_inherited_socket_is_taken_over_and_shared(open_one: Open):
         port = server.getsockname()[1]
         fd = os.dup(server.fileno())
     os.set_inheritable(fd, True)
-    (listener,) = open_one(InheritedSocket(fd), passed={fd: "http"})
+    (listener,) = open_one(InheritedSocket(fd), inheritance=Inheritance({fd: "http"}))
     assert listener.name == f"fd@{fd} (http, 127.0.0.1:{port})"
-    assert listener.for_worker(1).fileno() == fd
+    assert [listening.fileno() for listening in listener.for_worker(1, 2)] == [fd]
     assert not os.get_inheritable(fd)
     socket.create_connection(("127.0.0.1", port)).close()
     listener.close()
@@ -164,8 +167,70 @@ def test_an_inherited_socket_is_taken_over_and_shared(open_one: Open):
     assert closed.value.errno == errno.EBADF
 
 
+def test_what_systemd_has_passed_is_found_by_where_it_listens(open_one: Open, tmp_path: Path):
+    path = str(tmp_path / "a.sock")
+    with closing(socket.create_server(("127.0.0.1", 0))) as tcp, closing(socket.socket(socket.AF_UNIX)) as unix:
+        unix.bind(path)
+        unix.listen()
+        port = tcp.getsockname()[1]
+        passed = {os.dup(tcp.fileno()): "web", os.dup(unix.fileno()): "local", os.open(os.devnull, os.O_RDONLY): "odd"}
+    inheritance = Inheritance(dict(passed))
+    (by_port,) = open_one(TcpAddress("127.0.0.1", port), inheritance=inheritance)
+    (by_path,) = open_one(UnixAddress(path), inheritance=inheritance)
+    assert (by_port.name, by_path.name) == (f"127.0.0.1:{port}", f"unix:{path}")
+    first, second, odd = passed
+    assert [each.sockets[0].fileno() for each in (by_port, by_path)] == [first, second]
+    assert inheritance.unclaimed() == [f"fd@{odd} (odd)"]
+    os.close(odd)
+    by_path.close()
+    assert os.path.exists(path)  # its file belongs to systemd
+
+
+def passed_on(listener: OpenListener, address: ListenAddress) -> Inheritance:
+    """What a next version inherits of a listener."""
+    passed = describe(address, listener)
+    return Inheritance(passed=[replace(passed, fds=tuple(map(os.dup, passed.fds)))])
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_a_next_version_takes_over_every_socket_however_many_workers_it_has(open_one: Open, workers: int):
+    address = TcpAddress("127.0.0.1", 0)
+    (old,) = open_one(address, workers=2)
+    (new,) = open_one(address, workers=workers, inheritance=passed_on(old, address))
+    assert new.name == old.name
+    taken = [listening for index in range(workers) for listening in new.for_worker(index, workers)]
+    assert len(taken) == len(set(taken)) == max(workers, 2)
+    assert {listening.getsockname() for listening in taken} == {old.sockets[0].getsockname()}
+
+
+def test_the_file_of_a_unix_socket_goes_with_whoever_has_it_last(open_one: Open, tmp_path: Path):
+    path = str(tmp_path / "a.sock")
+    address = UnixAddress(path)
+    (old,) = open_one(address)
+    failing = passed_on(old, address)
+    (listener,) = open_one(address, inheritance=failing)
+    listener.close()
+    assert os.path.exists(path)  # the old one goes on
+    inheritance = passed_on(old, address)
+    (new,) = open_one(address, inheritance=inheritance)
+    assert inheritance.own() == []
+    old.socket_file = None
+    old.close()
+    assert os.path.exists(path)
+    new.close()
+    assert not os.path.exists(path)
+
+
+def test_what_the_next_version_does_not_listen_on_is_closed_once_it_is_its_own(open_one: Open, tmp_path: Path):
+    path = str(tmp_path / "a.sock")
+    (old,) = open_one(UnixAddress(path))
+    inheritance = passed_on(old, UnixAddress(path))
+    assert inheritance.own() == [f"unix:{path}"]
+    assert not os.path.exists(path)
+
+
 def test_what_was_not_passed_or_does_not_listen_is_refused():
-    assert refusal(InheritedSocket(60000), passed={3: "http", 4: "unknown"}) == [
+    assert refusal(InheritedSocket(60000), inheritance=Inheritance({3: "http", 4: "unknown"})) == [
         "fd@60000: no socket with this number was passed to the proxy; passed by systemd: fd@3 (http), fd@4 (unknown)"
     ]
     with closing(socket.socket()) as idle, open(os.devnull) as file:

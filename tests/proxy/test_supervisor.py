@@ -58,7 +58,7 @@ async def test_a_caller_that_goes_away_does_not_stop_its_change(proxy: Proxy):
     caller = asyncio.create_task(supervisor.change(split(10)))
     for _ in range(3):
         await asyncio.sleep(0)
-    assert supervisor._lock.locked()
+    assert supervisor._turns._lock.locked()
     caller.cancel()
     assert (await supervisor.change(split(20))).generation == 3
     assert caller.cancelled()

@@ -14,6 +14,7 @@ from proxy.core.slots import Slots
 from proxy.core.snapshot import ClientTls, SocketAddress
 from proxy.crew import WorkerState
 from proxy.leases import Leases
+from proxy.succession import Succession
 from proxy.wire import counters
 from proxy.wire.counters import Slab
 from tests.support.lives import a_live
@@ -41,6 +42,7 @@ class FakeSupervisor:
         self.leases = Leases(self)
         self.worker_states: list[WorkerState] = []
         self.draining = False
+        self.succession = Succession()
         self.material = Material()
         self.reloads = {"ok": 0, "failed": 0}
         self.last_reload_failed = False

@@ -90,7 +90,7 @@ async def all_ready(supervisor: Supervisor) -> None:
 
 async def answer(supervisor: Supervisor) -> int:
     """The process id of the worker that a new connection reaches."""
-    (listener,) = supervisor.listeners[0]
+    (listener,) = supervisor.listening.opened[0]
     host, port = listener.sockets[0].getsockname()
     reader, writer = await asyncio.open_connection(host, port)
     pid = int(await reader.read())

@@ -14,6 +14,7 @@ from proxy.core.serving import EndpointHealth, literal_sockets
 from proxy.core.stats import Rates
 from proxy.events import Events
 from proxy.leases import Leases
+from proxy.succession import Succession
 from tests.support.lives import a_live, salts
 
 Place = tuple[str, str, str]
@@ -25,6 +26,7 @@ class FakeSupervisor:
     def __init__(self, config: Config | None = None) -> None:
         self.live = a_live(config)
         self.draining = False
+        self.succession = Succession()
         self.events = Events(lambda: 1_700_000_000.0)
         self.workers_ready = 1
         self.file: Config | ConfigError = self.live.config

@@ -1,10 +1,12 @@
 """What can be looked at: the live state, services, the configuration, statistics."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from proxy.core.live import Refused
 from proxy.core.stats import Rates
 from tests.proxy.admin.conftest import Api
 from tests.proxy.admin.fakes import FakeObservations, FakeSupervisor
@@ -179,6 +181,22 @@ async def test_a_wrong_query_is_told_all_that_is_wrong(api: Api, query: str, pro
     assert [(each["path"], each["message"], each["suggestion"]) for each in content["problems"]] == problems
 
 
+async def test_it_says_whom_it_follows_and_why_nobody_follows_it(api: Api, supervisor: FakeSupervisor):
+    supervisor.succession.predecessor = 4711
+    alone = {"pid": os.getpid(), "phase": "alone", "predecessor": 4711, "successor": 0}
+    assert await api.get("/v1/handover") == {**alone, "failures": 0, "last_failure": None}
+    supervisor.succession.enter("starting")
+    supervisor.succession.fail(7.0, "it refused")
+    failed = {"failures": 1, "last_failure": {"at": 7.0, "reason": "it refused"}}
+    assert await api.get("/v1/handover") == {**alone, **failed}
+
+
+async def test_a_change_that_may_be_tried_again_says_when(api: Api, supervisor: FakeSupervisor):
+    supervisor.failure = Refused(503, "This proxy is being handed over", retry_after=1)
+    response, _ = await api.ask("PUT", SPLIT, json={"weights": {"stable": 1}})
+    assert (response.status, response.headers["Retry-After"]) == (503, "1")
+
+
 @pytest.fixture
 def snapshot(supervisor: FakeSupervisor) -> Callable[[], object]:
     return lambda: (supervisor.live, supervisor.events.last_id)
@@ -197,6 +215,7 @@ def snapshot(supervisor: FakeSupervisor) -> Callable[[], object]:
         "/v1/config",
         "/v1/config/diff",
         "/v1/stats",
+        "/v1/handover",
     ],
 )
 async def test_looking_changes_nothing_and_head_is_get_without_content(
