@@ -15,10 +15,10 @@ COMPILED := $(shell find proxy -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 BUILD := setup.py $(wildcard build_backend/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench decisions load chaos smuggling fuzz build clean
+.PHONY: help demo test lint format bench bench-check decisions load chaos smuggling fuzz build clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## watch a canary in this terminal; with BREAK=errors, how a bad one is rolled back
 	$(BIN)/serinus demo $(if $(BREAK),--break $(BREAK)) $(ARGS)
@@ -37,6 +37,9 @@ format: build ## rewrite the sources in the house style
 
 bench: build ## measure against other proxies
 	$(BIN)/python -m loadtests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+bench-check: build ## count instructions per request and compare them with the recorded ones; needs valgrind
+	$(BIN)/python -m loadtests.bench.instructions $(ARGS)
 
 decisions: build ## compare rules that roll back or promote, on simulated traffic
 	$(BIN)/python -m loadtests.decisions --short $(ARGS)
