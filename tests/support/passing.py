@@ -37,7 +37,7 @@ def other_cookies(value: bytes) -> bytes:
     if b"serinus_" not in value:
         return value
     kept = [one for one in value.split(b";") if not is_own_cookie(one)]
-    return b";".join(kept).lstrip(b" \t")
+    return b";".join(kept).strip(b" \t")
 
 
 def is_own_cookie(one: bytes) -> bool:
