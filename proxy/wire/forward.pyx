@@ -375,9 +375,9 @@ cdef Bytes _cookie_value(Bytes p, size_t* n, const char* name, size_t name_len) 
         if <size_t> (stop - p) > name_len and p[name_len] == 61 and memcmp(p, name, name_len) == 0:
             p += name_len + 1
             last = stop
-            while last > p and (last[-1] == 32 or last[-1] == 9):
+            while last > p and ((last - 1)[0] == 32 or (last - 1)[0] == 9):
                 last -= 1
-            while last > p and last[-1] == 34:
+            while last > p and (last - 1)[0] == 34:
                 last -= 1
             while p < last and p[0] == 34:
                 p += 1
