@@ -28,6 +28,7 @@ from loadtests.bench.idle import IDLE
 from loadtests.bench.latency import LATENCY
 from loadtests.bench.load import backend_running, find_generator
 from loadtests.bench.machine import surroundings
+from loadtests.bench.markdown import document
 from loadtests.bench.measure import Contender, Rig, compare
 from loadtests.bench.peers import OURS, PEERS, Peer
 from loadtests.bench.results import Comparison, Report, as_json
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "--no-fetch", action="store_true", help="leave out peers that PyPI has and this machine has not"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number to this file")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write tables as docs/performance.md has them")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw a plot (.png, .svg, .pdf; needs matplotlib)")
     return parser
 
@@ -194,6 +196,9 @@ def _publish(reports: Sequence[Report], found: Found, options: argparse.Namespac
         lines = [as_json(report) for report in reports]
         lines += [figure_as_json(_FIGURES[name], each) for name, each in measured.items()]
         options.json.write_text(json.dumps(lines, indent=2) + "\n")
+    if options.markdown:
+        titled = {_FIGURES[name].title: each for name, each in found.items()}
+        options.markdown.write_text(document(reports, titled), encoding="utf-8")
     if options.plot and reports:
         write_plot(reports, options.plot)
 

@@ -1,12 +1,15 @@
 /* Byte classes of HTTP/1.1 and the loops that run over every byte of a head.
  *
- * RFC 9110 section 5.6.2 (token), 5.5 (field values), RFC 9112 section 3.2 (request targets). Field values are checked eight
- * bytes at a time. None of these reads at or beyond `end`.
+ * RFC 9110 section 5.6.2 (token), 5.5 (field values), RFC 9112 section 3.2 (request targets). Field values are checked sixteen
+ * bytes at a time, or eight where there is no SSE2. None of these reads at or beyond `end`.
  */
 #ifndef SERINUS_SCAN_H
 #define SERINUS_SCAN_H
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 typedef const unsigned char *serinus_bytes;
 
@@ -39,24 +42,36 @@ static inline int serinus_hex(unsigned char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* The first byte that no field value may hold; one by one, for the end of what was read. */
+static inline serinus_bytes serinus_skip_value_slowly(serinus_bytes p, serinus_bytes end) {
+    while (p < end && serinus_is_value(*p)) p++;
+    return p;
+}
+
 /* The first byte that no field value may hold. */
 static inline serinus_bytes serinus_skip_value(serinus_bytes p, serinus_bytes end) {
-    const uint64_t ones = 0x0101010101010101ULL, high = 0x8080808080808080ULL;
-    for (;;) {
-        while (end - p >= 8) {
-            uint64_t x, control, del;
-            memcpy(&x, p, 8);
-            control = (x - ones * 0x20) & ~x & high;               /* a byte below 0x20 (or a borrow above one) */
-            del = ((x ^ (ones * 0x7f)) - ones) & ~(x ^ (ones * 0x7f)) & high; /* a byte that is 0x7f */
-            if (control | del) break;
-            p += 8;
-        }
-        { /* up to eight bytes one by one: a tab, an end, or a false alarm of the borrow */
-            serinus_bytes stop = end - p > 8 ? p + 8 : end;
-            while (p < stop && serinus_is_value(*p)) p++;
-            if (p < stop || p == end) return p;
-        }
+#ifdef __SSE2__
+    const __m128i last_control = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8(9), del = _mm_set1_epi8(0x7f);
+    while (end - p >= 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)p);
+        __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(x, last_control), x); /* unsigned x <= 0x1f */
+        int bad = _mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(x, tab), control), _mm_cmpeq_epi8(x, del)));
+        if (bad) return p + __builtin_ctz(bad);
+        p += 16;
     }
+#else
+    const uint64_t ones = 0x0101010101010101ULL, high = 0x8080808080808080ULL;
+    while (end - p >= 8) {
+        uint64_t x, control, del;
+        serinus_bytes stop = p + 8;
+        memcpy(&x, p, 8);
+        control = (x - ones * 0x20) & ~x & high;               /* a byte below 0x20 (or a borrow above one) */
+        del = ((x ^ (ones * 0x7f)) - ones) & ~(x ^ (ones * 0x7f)) & high; /* a byte that is 0x7f */
+        if ((control | del) && (p = serinus_skip_value_slowly(p, stop)) < stop) return p;
+        p = stop; /* also after a tab or a false alarm of the borrow */
+    }
+#endif
+    return serinus_skip_value_slowly(p, end);
 }
 
 static inline int serinus_same(serinus_bytes a, const char *lower, size_t n) { /* `a` holds only token bytes */
@@ -116,12 +131,11 @@ static inline int serinus_known_field(serinus_bytes s, size_t n) {
 
 /* The same, where a name with '_' that reads like one of these with '-' is a twin: never forwarded (X_Forwarded_For). */
 static inline int serinus_field_of(serinus_bytes s, size_t n, int underscore) {
-    unsigned char dashed[32];
-    size_t i;
+    unsigned char dashed[32]; /* as much as tells a name: all that are longer are told by their beginning */
+    size_t i, told = n < sizeof dashed ? n : sizeof dashed;
     if (!underscore) return serinus_known_field(s, n);
-    if (n > sizeof dashed) return n > 10 && serinus_same(s, "x_serinus_", 10) ? SERINUS_TWIN : SERINUS_OTHER;
-    for (i = 0; i < n; i++) dashed[i] = s[i] == '_' ? '-' : s[i];
-    return serinus_known_field(dashed, n) == SERINUS_OTHER ? SERINUS_OTHER : SERINUS_TWIN;
+    for (i = 0; i < told; i++) dashed[i] = s[i] == '_' ? '-' : s[i];
+    return serinus_known_field(dashed, told) == SERINUS_OTHER ? SERINUS_OTHER : SERINUS_TWIN;
 }
 
 enum serinus_method {

@@ -34,6 +34,7 @@ SNAPSHOT = Snapshot(
             (1.0,),
             0,
             ejection=None,
+            fresh_after=0.0,  # the clock stands still, and the scene has no kernel that could connect once more
         ),
     ),
     (Route("shop"),),

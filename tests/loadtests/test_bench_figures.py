@@ -9,7 +9,21 @@ from typing import TypeVar
 from rich.console import Console
 
 from loadtests.bench import __main__ as main
-from loadtests.bench import builds, changes, children, figures, idle, latency, load, measure, peers, show
+from loadtests.bench import (
+    builds,
+    changes,
+    children,
+    figures,
+    idle,
+    latency,
+    load,
+    markdown,
+    measure,
+    peers,
+    results,
+    show,
+    work,
+)
 from loadtests.bench.certificate import write_certificate
 from loadtests.bench.faults import Invalid
 
@@ -36,6 +50,47 @@ def test_a_figure_that_failed_says_why():
     text = StringIO()
     show.show_figure("the title", Invalid("it [ended]"), Console(file=text))
     assert "invalid it [ended]" in text.getvalue()
+
+
+def test_results_as_markdown_have_one_row_for_each_work_and_a_table_for_each_figure():
+    build = builds.Build(Path("/usr/sbin/x"), "1.2.3", "Debian")
+    place = {"processor": "CPU", "kernel": "Linux", "date": "today", "commit": "abc"}
+    times = [results.Measurement(cpu_ns=ns * 1000, requests=1000, seconds=1.0) for ns in (15_000, 10_000)]
+    against = [
+        results.Comparison(name, title, build, [results.Pair(*times)], goal)
+        for name, title, goal in (("nginx", "nginx", 1.0), ("plain", "Serinus without", None))
+    ]
+    works = {each.name: each for each in work.WORKS}
+    reports = [
+        results.Report(works[name], place, "Serinus", build, [each], {}, {})
+        for name, each in zip(("small", "sticky"), against, strict=True)
+    ]
+    findings = figures.Findings(["a"], [figures.Row("x", [None])], [figures.Goal("a ≤ 1", False)], ["a note"])
+    assert markdown.document(reports, {"the figure": findings, "another": Invalid("it ended")}).splitlines() == [
+        "CPU, Linux, today, commit abc.",
+        "",
+        "Builds: nginx 1.2.3 (Debian); Serinus without 1.2.3 (Debian).",
+        "",
+        "| work | ours, µs | ÷ nginx | wanted |",
+        "| --- | --- | --- | --- |",
+        "| 56-byte response, keep-alive | 15 | 1.50 (1.50–1.50) | ≤ 1.0 × nginx: **missed** |",
+        "",
+        "| with | µs with | µs without | ratio (range) | wanted |",
+        "| --- | --- | --- | --- | --- |",
+        "| sticky by cookie | 15 | 10 | 1.50 (1.50–1.50) |  |",
+        "",
+        "**the figure**",
+        "",
+        "|  | a |",
+        "| --- | --- |",
+        "| x |  |",
+        "",
+        "**missed**: a ≤ 1. a note.",
+        "",
+        "**another**",
+        "",
+        "invalid: it ended",
+    ]
 
 
 def test_each_line_has_its_own_name():
