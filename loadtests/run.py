@@ -1,153 +1,114 @@
 """Locust against the demo, without its web page, and a verdict: `make load`, or `python -m loadtests.run`.
 
-Owns the order of things and the judgement: the error budget and, for each version, the share that the proxy says it got
-against the one that it should have. Exit codes: 0 good, 1 not good, 2 usage.
+Owns what is put under load and with which options. Exit codes: 0 good, 1 not good, 2 usage. The load is judged by
+`loadtests.referee`, in Locust, which is a program of its own because it patches the interpreter that it runs in.
 
-The demo has a rollout under way meanwhile, in a step that outlasts the load: it must still be in it afterwards.
-
-Locust runs as a program of its own, because it patches the interpreter that it runs in.
+The demo has a rollout under way meanwhile: in a step that outlasts the load, or, with `--shape canary-walk`, through
+all its steps to its end.
 """
 
 import argparse
 import asyncio
-import json
-import math
-import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
+from loadtests.courses import CANARY_WALK, CANARY_WALK_SECONDS, COURSES
 from loadtests.demo.configuration import SERVICE, Walk
 from loadtests.demo.stage import Stage, StageFault
 
-#: The environment variable that tells the locustfile where to write its counts, named there too.
-COUNTS: Final = "SERINUS_LOAD_COUNTS"
-_LOCUSTFILE: Final = Path(__file__).with_name("locustfile.py")
-_IDENTITIES: Final = 1000  # StickyUser.identities; the file cannot be imported
-_HARVEST_SECONDS: Final = 2.5  # the proxy gathers its counters once a second
-_SIGMAS: Final = 5.0
+_FILES: Final = ",".join(str(Path(__file__).with_name(name)) for name in ("locustfile.py", "shapes.py"))
+_SECONDS: Final = 5  # without a shape
+_STOP_SECONDS: Final = 10
 _BEGIN_SECONDS: Final = 30.0  # of a rollout
 _POLL_SECONDS: Final = 0.1
-_WALK: Final = Walk(weights=(10,), bake=600.0)  # it stays at this weight, however the versions do
-_SLACK: Final = 16  # requests: two per worker that splits, and those around the ends of the run
+_STAY: Final = Walk(weights=(10,), bake=600.0)  # it stays at this weight, however the versions do
+_WALK: Final = Walk(weights=(10, 50, 100), bake=5.0)
+#: Those that need nothing of the service but a route for PreviewUser.
+_FOR_ANY_SERVICE: Final = ("SteadyUser", "StickyUser", "PreviewUser")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is put under load."""
+    """What is put under load, and where its proxy and its controller are asked."""
 
     host: str
     admin: str
-    rollout: str | None = None
-    """Where the controller tells of the rollout that is under way, if there is one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What Locust counted, by name of the request."""
-
-    requests: Mapping[str, int]
-    failures: int
-
-    @classmethod
-    def of(cls, counts: Mapping[str, Mapping[str, int]]) -> "Load":
-        """Read what the locustfile wrote: requests and failures by name."""
-        requests = {name: count["requests"] for name, count in counts.items()}
-        return cls(requests, sum(count["failures"] for count in counts.values()))
-
-    @property
-    def total(self) -> int:
-        """All requests."""
-        return sum(self.requests.values())
-
-
-def complaints(load: Load, service: Mapping[str, Any], budget: float) -> Iterator[str]:
-    """Everything that is not as it should be."""
-    if not load.total:
-        yield "no request was made"
-        return
-    if load.failures > budget * load.total:
-        yield f"{load.failures} of {load.total} requests failed; the budget is {budget:.2%}"
-    for name, version in service["versions"].items():
-        target, actual = version["target"], version["actual"]
-        allowed = tolerance(target, load.requests.get("steady", 0), load.requests.get("sticky", 0))
-        if actual is None or abs(actual - target) > allowed:
-            got = "no requests" if actual is None else f"{actual:.2%}"
-            yield f"{name} got {got} where it should have {target:.2%} ± {allowed:.2%}"
-
-
-def complaints_of_rollout(rollout: Mapping[str, Any] | None) -> Iterator[str]:
-    """What is wrong with the rollout that was under way."""
-    if rollout is not None and rollout["phase"] != "step":
-        yield f"rollout {rollout['id']} is {rollout['phase'].replace('_', ' ')}: {rollout['why']}"
-
-
-def tolerance(share: float, steady: int, sticky: int) -> float:
-    """How far the actual share of a version may be from its target.
-
-    Requests without a key are dealt exactly. Users with a key are hashed: n requests of N users have the variance
-    p (1 - p) (1 / n + 1 / N). A share of 0 or 1 is exact for both.
-    """
-    total = steady + sticky
-    if not total or share in (0.0, 1.0):
-        return 0.0
-    spread = math.sqrt(share * (1 - share) * (1 / sticky + 1 / _IDENTITIES)) if sticky else 0.0
-    return _SIGMAS * spread * sticky / total + _SLACK / total
+    controller: str = ""
 
 
 async def main(arguments: Sequence[str] | None = None) -> int:
-    """Put something under load and judge it; gives the exit code."""
+    """Put something under load and have it judged; gives the exit code."""
     options = _parser().parse_args(arguments)
     try:
         async with _target(options) as target:
-            load = await _locust(options, target.host)
-            await asyncio.sleep(_HARVEST_SECONDS)
-            service = await _ask(f"{target.admin}/v1/services/{options.service}")
-            rollout = await _ask(target.rollout) if target.rollout else None
+            return await _locust(command(options, target))
     except (StageFault, aiohttp.ClientError) as exc:
         print(f"load test: {exc}", file=sys.stderr)
         return 1
-    for name, version in service["versions"].items():
-        actual = "no requests" if version["actual"] is None else f"{version['actual']:.2%}"
-        print(f"{options.service}/{name}: {actual} of the requests, target {version['target']:.2%}")
-    if rollout:
-        print(f"rollout {rollout['id']}: {rollout['phase']}, {rollout['waits'] or rollout['why']}")
-    found = [*complaints(load, service, options.budget), *complaints_of_rollout(rollout)]
-    for complaint in found:
-        print(f"load test: {complaint}", file=sys.stderr)
-    print(f"{load.total} requests, {load.failures} failed: {'not good' if found else 'good'}")
-    return 1 if found else 0
+
+
+def command(options: argparse.Namespace, target: Target) -> list[str]:
+    """How Locust is started."""
+    seconds = options.seconds
+    if seconds is None and not options.shape:
+        seconds = _SECONDS
+    words = [sys.executable, "-P", "-m", "locust", "-f", _FILES, "--headless", "--only-summary"]
+    words += ["--host", target.host, "--admin", target.admin, "--controller", target.controller]
+    words += ["--service", options.service, "--error-budget", f"{options.budget:g}", "--shape", options.shape]
+    words += ["--users", str(options.users), "--spawn-rate", str(min(options.users, 100))]
+    words += ["--run-time", f"{seconds}s"] if seconds else []
+    words += ["--stop-timeout", str(_STOP_SECONDS)]
+    words += ["--not-alone"] if options.not_alone else []
+    classes = options.classes.split(",") if options.classes else _FOR_ANY_SERVICE if options.host else ()
+    return [*words, *options.locust, *classes]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.run", description="Locust against the demo, judged.")
-    parser.add_argument("--seconds", type=int, default=5, help="how long (default: 5)")
-    parser.add_argument("--users", type=int, default=20, help="how many at the same time (default: 20)")
+    lengths = ", ".join(f"{name} {course.seconds:g}" for name, course in COURSES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtests.run",
+        description="Locust against the demo, judged.",
+        epilog="What is behind -- goes to Locust: -- --processes 2, or -- --master --expect-workers 2",
+    )
+    parser.add_argument("--shape", choices=[*COURSES, CANARY_WALK], default="", help="how the number of users changes")
+    parser.add_argument(
+        "--seconds",
+        type=int,
+        help=f"for how long (default: {_SECONDS}; {lengths}; {CANARY_WALK} up to {CANARY_WALK_SECONDS:g})",
+    )
+    parser.add_argument("--users", type=int, default=20, help="how many at the same time, at most (default: 20)")
+    parser.add_argument(
+        "--classes", default="", help="which users, separated by commas (default: all that the host serves)"
+    )
     parser.add_argument("--budget", type=float, default=0.0, help="the share of requests that may fail (default: 0)")
     parser.add_argument("--workers", default="auto", help="workers of the demo's proxy (default: auto)")
     parser.add_argument("--host", help="put this under load instead of the demo: http://shop.example.com")
     parser.add_argument("--admin", default="http://127.0.0.1:9900", help="with --host: the admin API of its proxy")
+    parser.add_argument("--controller", default="", help="with --host: the controller, if its rollout is to be judged")
     parser.add_argument("--service", default=SERVICE, help=f"with --host: the service to judge (default: {SERVICE})")
+    parser.add_argument("--not-alone", action="store_true", help="with --host: others send requests to the service too")
+    parser.add_argument("locust", nargs="*", metavar="-- OPTION", help="more options for Locust")
     return parser
 
 
 @asynccontextmanager
 async def _target(options: argparse.Namespace) -> AsyncIterator[Target]:
     if options.host:
-        yield Target(options.host, options.admin)
+        yield Target(options.host, options.admin, options.controller)
         return
-    async with Stage.set_up(options.workers, _WALK) as stage:
-        yield Target(stage.url("proxy"), stage.url("admin"), await _begin_rollout(stage.url("controller")))
+    async with Stage.set_up(options.workers, _WALK if options.shape == CANARY_WALK else _STAY) as stage:
+        await _begin_rollout(stage.url("controller"))
+        yield Target(stage.url("proxy"), stage.url("admin"), stage.url("controller"))
 
 
-async def _begin_rollout(controller: str) -> str:
-    """Start the rollout and wait until it is in its step; gives its address.
+async def _begin_rollout(controller: str) -> None:
+    """Start the rollout and wait until it is in its first step.
 
     Raises:
         StageFault: it does not get there.
@@ -164,39 +125,24 @@ async def _begin_rollout(controller: str) -> str:
                         rollout = await response.json()
         except TimeoutError as exc:
             raise StageFault(f"rollout {rollout['id']} does not begin: {rollout['waits']}") from exc
-    return url
 
 
-async def _locust(options: argparse.Namespace, host: str) -> Load:
-    """Run Locust, its output going where ours goes.
+async def _locust(words: Sequence[str]) -> int:
+    """Run Locust, its output going where ours goes; gives 0 when it was good and 1 when not.
 
     Raises:
         StageFault: it did not run to its end.
     """
-    with TemporaryDirectory(prefix="serinus-load-") as folder:
-        counts = Path(folder) / "counts.json"
-        command = [sys.executable, "-P", "-m", "locust", "-f", str(_LOCUSTFILE), "--host", host, "--headless"]
-        command += ["--users", str(options.users), "--spawn-rate", str(options.users), "--only-summary"]
-        command += ["--run-time", f"{options.seconds}s", "--stop-timeout", "10"]
-        command += ["--exit-code-on-error", "0"]  # failures are judged here
-        locust = await asyncio.create_subprocess_exec(*command, env={**os.environ, COUNTS: str(counts)})
-        try:
-            code = await locust.wait()
-        finally:
-            if locust.returncode is None:
-                locust.terminate()
-                await locust.wait()
-        if code:
-            raise StageFault(f"Locust ended with exit code {code}")
-        return Load.of(json.loads(counts.read_text(encoding="utf-8")))
-
-
-async def _ask(url: str) -> Mapping[str, Any]:
-    token = os.environ.get("SERINUS_TOKEN")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    async with aiohttp.ClientSession(headers=headers) as session, session.get(url, raise_for_status=True) as response:
-        found: Mapping[str, Any] = await response.json()
-        return found
+    locust = await asyncio.create_subprocess_exec(*words)
+    try:
+        code = await locust.wait()
+    finally:
+        if locust.returncode is None:
+            locust.terminate()
+            await locust.wait()
+    if code not in (0, 1):
+        raise StageFault(f"Locust ended with exit code {code}")
+    return code
 
 
 if __name__ == "__main__":

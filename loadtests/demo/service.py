@@ -3,25 +3,36 @@
     python -m loadtests.demo.service --version canary --port 9002
     curl -X PUT http://127.0.0.1:9002/knobs -d '{"error_rate": 0.2, "delay": "100ms"}'
 
-Owns the knobs and the counter. `/healthz` and `/knobs` are never slow and never wrong, so that a version can be bad for
-its users while its health check is good, which is what a canary is for.
+A POST to `/uploads` is answered with the digest of its body, `/export` is large, `/echo` is a WebSocket that says
+what it hears. Owns the knobs and the counter. `/healthz` and `/knobs` are never slow and never wrong, so that a
+version can be bad for its users while its health check is good, which is what a canary is for.
 """
 
 import argparse
 import asyncio
+import hashlib
 import random
 import socket
+from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from typing import Any, Final
 
 import uvloop
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from config.units import parse_duration, parse_share, render_duration
 
+#: Bytes. More than the kernel buffers of a connection, so that whoever sends it has to wait for a slow reader.
+EXPORT_SIZE: Final = 4 * 1024 * 1024
+
 _SPREAD: Final = 0.3  # of the logarithm of the work: one in a hundred takes twice as long
+_MOST_UPLOADED: Final = 64 * 1024 * 1024  # bytes
+_MOST_SAID: Final = 64 * 1024  # bytes of a message
+_SILENCE: Final = 60.0  # seconds after which a WebSocket is closed
 
 
 @dataclass(slots=True)
@@ -64,13 +75,57 @@ class Shop:
     async def answer(self, request: web.Request) -> web.Response:
         """Answer any request."""
         number = next(self.numbers)
+        return self._say({"request": number}) if await self._works() else self._fail({"request": number})
+
+    async def take_upload(self, request: web.Request) -> web.Response:
+        """Say what arrived: its size and its digest."""
+        digest, size = hashlib.sha256(), 0
+        async for piece in request.content.iter_any():
+            digest.update(piece)
+            size += len(piece)
+            if size > _MOST_UPLOADED:
+                raise web.HTTPRequestEntityTooLarge(max_size=_MOST_UPLOADED, actual_size=size)
+        found = {"bytes": size, "sha256": digest.hexdigest()}
+        return self._say(found) if await self._works() else self._fail(found)
+
+    async def export(self, request: web.Request) -> web.Response:
+        """Answer with much, and its digest (RFC 9530 section 2)."""
+        if not await self._works():
+            return self._fail({})
+        body, digest = _export(self.version)
+        return web.Response(body=body, headers={"Content-Digest": digest})
+
+    async def echo(self, request: web.Request) -> web.StreamResponse:
+        """Say every message again, until the other side closes."""
+        websocket = web.WebSocketResponse(max_msg_size=_MOST_SAID, receive_timeout=_SILENCE, compress=False)
+        if not websocket.can_prepare(request).ok:
+            return web.json_response(
+                {"version": self.version, "error": "this is a WebSocket"}, status=426, headers={"Upgrade": "websocket"}
+            )
+        if not await self._works():
+            return self._fail({})
+        await websocket.prepare(request)
+        with suppress(TimeoutError):
+            async for message in websocket:
+                if message.type is WSMsgType.TEXT:
+                    await websocket.send_str(message.data)
+                elif message.type is WSMsgType.BINARY:
+                    await websocket.send_bytes(message.data)
+        await websocket.close()
+        return websocket
+
+    async def _works(self) -> bool:
+        """Take the time of an answer; whether it is a good one."""
         fails = self.chance.random() < self.knobs.error_rate
         if seconds := self.knobs.delay + self.work * self.chance.lognormvariate(0, _SPREAD):
             await asyncio.sleep(seconds)
-        return web.json_response(
-            {"version": self.version, "request": number, **({"error": "the knob says so"} if fails else {})},
-            status=500 if fails else 200,
-        )
+        return not fails
+
+    def _say(self, found: dict[str, Any]) -> web.Response:
+        return web.json_response({"version": self.version, **found})
+
+    def _fail(self, found: dict[str, Any]) -> web.Response:
+        return web.json_response({"version": self.version, **found, "error": "the knob says so"}, status=500)
 
     async def show_knobs(self, request: web.Request) -> web.Response:
         """Say how the knobs are set."""
@@ -94,8 +149,18 @@ class Shop:
         application.router.add_get("/healthz", self.be_well)
         application.router.add_get("/knobs", self.show_knobs)
         application.router.add_put("/knobs", self.turn_knobs)
+        application.router.add_post("/uploads", self.take_upload)
+        application.router.add_get("/export", self.export)
+        application.router.add_get("/echo", self.echo)
         application.router.add_route("*", "/{path:.*}", self.answer)
         return application
+
+
+@cache
+def _export(version: str) -> tuple[bytes, str]:
+    """The export of a version, different from that of another, and its digest."""
+    body = random.Random(version).randbytes(EXPORT_SIZE)
+    return body, f"sha-256=:{b64encode(hashlib.sha256(body).digest()).decode()}:"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

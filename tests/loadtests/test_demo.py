@@ -1,9 +1,11 @@
 """The parts of the demonstration: the service with its knobs, the traffic, the life of a child."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import sys
+from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import WSServerHandshakeError
 from aiohttp.test_utils import TestClient, TestServer
 
 from cli.demo import BREAK_NAMES
@@ -20,7 +23,7 @@ from config.model import CanaryRollout
 from loadtests.demo.breaks import BREAKS
 from loadtests.demo.children import Child
 from loadtests.demo.configuration import ENDPOINTS, SERVICE, Walk, configuration
-from loadtests.demo.service import Knobs, Shop
+from loadtests.demo.service import EXPORT_SIZE, Knobs, Shop
 from loadtests.demo.stage import USUAL_PORTS, Stage
 from loadtests.demo.traffic import Recent, Tally, Traffic
 
@@ -56,6 +59,51 @@ async def test_its_knobs_make_it_fail_but_not_its_health_check(shop: Client):
     status, body = await answer(shop, "GET", "/")
     assert (status, body["version"]) == (500, "canary")
     assert (await answer(shop, "GET", "/healthz"))[0] == 200
+
+
+@pytest.mark.parametrize("size", [0, 1, 900_000])
+async def test_an_upload_is_answered_with_what_arrived(shop: Client, size: int):
+    body = bytes(size)
+    async with shop.post("/uploads", data=body) as response:
+        found = (response.status, await response.json())
+    assert found == (200, {"version": "canary", "bytes": size, "sha256": hashlib.sha256(body).hexdigest()})
+
+
+async def test_an_upload_has_a_limit(shop: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("loadtests.demo.service._MOST_UPLOADED", 10)
+    async with shop.post("/uploads", data=bytes(11)) as response:
+        assert response.status == 413
+
+
+async def test_an_export_is_large_and_has_its_digest(shop: Client):
+    async with shop.get("/export") as response:
+        body, digest = await response.read(), response.headers["Content-Digest"]
+    assert (len(body), digest) == (EXPORT_SIZE, f"sha-256=:{b64encode(hashlib.sha256(body).digest()).decode()}:")
+
+
+async def test_an_echo_says_what_it_hears_until_it_is_closed(shop: Client):
+    async with shop.ws_connect("/echo") as websocket:
+        await websocket.send_str("text")
+        await websocket.send_bytes(b"bytes")
+        assert [(await websocket.receive()).data for _ in range(2)] == ["text", b"bytes"]
+        await websocket.close()
+        assert websocket.close_code == 1000
+
+
+async def test_what_is_no_websocket_is_told_what_the_echo_speaks(shop: Client):
+    assert (await answer(shop, "GET", "/echo"))[0] == 426
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/uploads"), ("GET", "/export")])
+async def test_its_knobs_are_for_every_path(shop: Client, method: str, path: str):
+    await answer(shop, "PUT", "/knobs", error_rate=1)
+    assert (await answer(shop, method, path))[0] == 500
+
+
+async def test_an_echo_that_fails_does_not_begin(shop: Client):
+    await answer(shop, "PUT", "/knobs", error_rate=1)
+    with pytest.raises(WSServerHandshakeError):
+        await shop.ws_connect("/echo")
 
 
 async def test_its_knobs_can_be_looked_at(shop: Client):
