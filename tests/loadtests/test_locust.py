@@ -44,7 +44,7 @@ async def load(*arguments: str) -> int:
 
 @pytest.mark.timeout(120)
 async def test_every_user_finds_the_demo_good_while_its_rollout_is_under_way(capfd: pytest.CaptureFixture[str]):
-    code = await load("--shape", "soak", "--seconds", "3", "--workers", "1")
+    code = await load("--shape", "soak", "--seconds", "2", "--workers", "1")
     printed, logged = capfd.readouterr()
     assert (code, complaints(logged)) == (0, [])
     assert "rollout shop-1: step\n" in printed
