@@ -85,7 +85,9 @@ class Referee:
         self._account = Account(self._tally)
         self._looking: Any = None
         self._trouble = ""
+        self._counting: set[str] = set()  # the workers that have counted something in this load
         self._awaited: set[str] = set()
+        self._lost: set[str] = set()
         self._all_in = gevent.event.Event()
         self._verdict: bool | None = None
         runner, told_by = environment.runner, environment.events
@@ -109,6 +111,7 @@ class Referee:
         if isinstance(self._environment.runner, WorkerRunner):
             return
         self._account, self.rollout, self._trouble, self._verdict = Account(self._tally), None, "", None
+        self._counting, self._awaited, self._lost = set(), set(), set()
         self._look()
         self._looking = gevent.spawn(self._keep_looking)
 
@@ -131,9 +134,11 @@ class Referee:
 
     # --- the master ---------------------------------------------------------------------------------------------------
 
-    def _gather(self, data: Mapping[str, Any], **_: Any) -> None:
+    def _gather(self, client_id: str, data: Mapping[str, Any], **_: Any) -> None:
         if _KEY in data:
             self._tally.merge(data[_KEY])
+            if data[_KEY]["requests"]:
+                self._counting.add(client_id)
 
     def _gather_last(self, msg: Any, **_: Any) -> None:
         self._tally.merge(msg.data)
@@ -144,6 +149,7 @@ class Referee:
     def _await_workers(self, **_: Any) -> None:
         runner = self._environment.runner
         self._awaited = {client.id for client in runner.clients.all if client.state != STATE_MISSING}
+        self._lost = self._counting - self._awaited
         self._all_in.clear()
         for client in [*self._awaited]:
             runner.send_message(_FINISH, client_id=client)
@@ -197,7 +203,7 @@ class Referee:
         to_its_end = getattr(self._environment.shape_class, "name", "") == CANARY_WALK
         found = [*account.complaints(options.error_budget, alone=not options.not_alone)]
         found += complaints_of_rollout(self.rollout, options.service, to_its_end=to_its_end)
-        found += [f"worker {name} did not report to the end" for name in sorted(self._awaited)]
+        found += [f"worker {name} did not report to the end" for name in sorted(self._awaited | self._lost)]
         found += [self._trouble] if self._trouble else []
         if self.rollout is not None:
             print(f"rollout {self.rollout['id']}: {self.rollout['phase'].replace('_', ' ')}")
