@@ -1,4 +1,4 @@
-"""Fuzzes both sides of the data path and says what came of it: `make fuzz SECONDS=60`.
+"""Fuzzes the data path and parts of it and says what came of it: `make fuzz SECONDS=60`.
 
 Owns the build, the seeds, the runs one after the other, and the exit code: 0 nothing found, 1 something found (it is in
 build/fuzz/findings, with what was the matter), 2 cannot be done here.
@@ -18,7 +18,8 @@ from pathlib import Path
 from tests.fuzz.build import ROOT, TREE, build, environment, missing
 from tests.fuzz.seeds import sow
 
-SIDES = ("requests", "responses")
+#: Both sides of the data path whole, then the scanner and the delimiter of chunked bodies by themselves.
+SIDES = ("requests", "responses", "heads", "chunks")
 DICTIONARY = "tests/fuzz/http.dict"
 #: The limits are small in the runs (requests.py): longer inputs show nothing more.
 LONGEST = 1400

@@ -4,6 +4,7 @@ Owns how a case becomes an input: a response begins with the byte that chooses w
 """
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 #: What was asked, by the beginning of a case's subject; the last is for all others.
@@ -16,16 +17,50 @@ ASKED = {
 }
 
 
+_MIDDLE = b"\x80"  # where the input of a part is cut
+
+
 def sow(side: str, cases: Path, corpus: Path) -> None:
     """Put the seeds of a side into its corpus; what earlier runs found there stays."""
     corpus.mkdir(parents=True, exist_ok=True)
-    folder = {"requests": "request", "responses": "response"}[side]
-    for path in cases.glob(f"*/{folder}/*.http"):
-        (corpus / f"{path.parts[-3]}-{path.stem}").write_bytes(_chosen(path) + path.read_bytes())
+    for path in cases.glob("*/*/*.http"):
+        for kind, seed in _SEEDS[side](path.parts[-2], path):
+            (corpus / f"{path.parts[-3]}-{kind}{path.stem}").write_bytes(seed)
+
+
+def _request(folder: str, path: Path) -> Iterator[tuple[str, bytes]]:
+    if folder == "request":
+        yield "", path.read_bytes()
+
+
+def _response(folder: str, path: Path) -> Iterator[tuple[str, bytes]]:
+    if folder == "response":
+        yield "", _chosen(path) + path.read_bytes()
+
+
+def _heads(folder: str, path: Path) -> Iterator[tuple[str, bytes]]:
+    text = path.read_bytes()
+    yield f"{folder}-", (b"\x01" if folder == "response" else b"\x00") + _MIDDLE + text
+    if trailers := text.partition(b"\r\n0\r\n")[2]:
+        yield f"trailers-{folder}-", b"\x02" + _MIDDLE + trailers
+
+
+def _chunks(folder: str, path: Path) -> Iterator[tuple[str, bytes]]:
+    head, _, body = path.read_bytes().partition(b"\r\n\r\n")
+    if b"chunked" in head.lower():
+        yield f"{folder}-", b"\x55" + _MIDDLE + body
+
+
+#: What a message of the corpus gives for each side: the beginnings of names, and the inputs.
+_SEEDS: Mapping[str, Callable[[str, Path], Iterator[tuple[str, bytes]]]] = {
+    "requests": _request,
+    "responses": _response,
+    "heads": _heads,
+    "chunks": _chunks,
+}
 
 
 def _chosen(path: Path) -> bytes:
-    if path.parts[-2] == "request":
-        return b""
+    """The byte that chooses what was asked."""
     subject = re.sub(r"^(?:(?:\d{3}|cut)-)*", "", path.name)
     return bytes([next(i for i, beginning in enumerate(ASKED) if subject.startswith(beginning))])

@@ -1,6 +1,6 @@
 """One run of libFuzzer through atheris: `python -m tests.fuzz.target SIDE FINDINGS ARGUMENTS-OF-LIBFUZZER`.
 
-SIDE is `requests` or `responses`. An input for which something does not hold is written into the folder FINDINGS, with
+SIDE is one of CHECKS. An input for which something does not hold is written into the folder FINDINGS, with
 what was the matter beside it, and the run goes on; what AddressSanitizer finds ends it.
 
 Owns that run. Works only in the folder that build.py made, and in the environment that it says.
@@ -16,12 +16,15 @@ from pathlib import Path
 
 import atheris
 
-from tests.fuzz.requests import Requests
+from tests.fuzz.pieces import Chunks, Heads
+from tests.fuzz.requests import SETTINGS, Requests
 from tests.fuzz.responses import Responses
 
 CHECKS: dict[str, Callable[[], Callable[[bytes], object]]] = {
     "requests": lambda: Requests().check,
     "responses": lambda: Responses().check,
+    "heads": lambda: Heads(SETTINGS.request_line, SETTINGS.head, SETTINGS.headers).check,
+    "chunks": lambda: Chunks().check,
 }
 FINDINGS_MOST = 100
 

@@ -31,3 +31,14 @@ def test_what_earlier_runs_found_stays(tmp_path: Path):
     sow("requests", CASES, tmp_path)
 
     assert (tmp_path / "found").read_bytes() == b"x"
+
+
+def test_parts_get_heads_trailers_and_bodies_with_where_to_cut_them(tmp_path: Path):
+    sow("heads", CASES, tmp_path / "heads")
+    sow("chunks", CASES, tmp_path / "chunks")
+
+    heads = [path.read_bytes() for path in (tmp_path / "heads").iterdir()]
+    assert {seed[0] for seed in heads} == {0, 1, 2}
+    assert len([seed for seed in heads if seed[0] < 2]) == len(list(CASES.glob("*/*/*.http")))
+    bodies = [path.read_bytes()[2:] for path in (tmp_path / "chunks").iterdir()]
+    assert any(body.startswith(b"5\r\nhello\r\n") for body in bodies)
