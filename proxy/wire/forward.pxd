@@ -1,6 +1,5 @@
 from libc.stddef cimport size_t
 
-from proxy.core.routing cimport RequestView
 from proxy.wire.http1 cimport Bytes, Head
 
 # The client of a request, as forwarding fields tell it.
@@ -11,11 +10,6 @@ cdef struct Origin:
     int local_len
     bint trusted
     bint tls
-
-cdef class HeadView(RequestView):
-    cdef bint trusted        # the peer that sent it
-    cdef Bytes p
-    cdef const Head* head
 
 cdef size_t request_room(const Head* head, const Origin* origin) noexcept nogil
 cdef size_t response_room(const Head* head) noexcept nogil

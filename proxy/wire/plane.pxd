@@ -3,9 +3,9 @@ from libc.stdint cimport int64_t, uint64_t
 
 from proxy.core.routing cimport Router
 from proxy.wire.counters cimport Slab, VersionBlock
-from proxy.wire.forward cimport HeadView
 from proxy.wire.http1 cimport Head, Limits
 from proxy.wire.poller cimport Poller, Socket
+from proxy.wire.view cimport HeadView
 
 cdef class Record:
     cdef int write(self, object exchange) except -1

@@ -18,12 +18,12 @@ from libc.stdint cimport int64_t, uint64_t
 from proxy.core.hashing cimport mix
 from proxy.core.routing cimport Router
 from proxy.wire.counters cimport Slab
-from proxy.wire.forward cimport HeadView
 from proxy.wire.http1 cimport MAX_FIELDS, Limits
 from proxy.wire.poller cimport EPOLLIN, Poller, Socket, monotonic
 from proxy.wire.service cimport Service
 from proxy.wire.upstream cimport Endpoint
 from proxy.wire.version cimport Version
+from proxy.wire.view cimport HeadView
 
 cdef enum:
     HEAD_MOST = 131072      # what the poller's scratch holds from an earlier read

@@ -1,0 +1,1 @@
+# Called from the other compiled modules only.
