@@ -11,7 +11,7 @@ from tests.support import tools
 from tests.support.long_forms import long_or
 
 # No test asserts a time: an example that is slow on a busy machine is not a failure.
-settings.register_profile("serinus", deadline=None, print_blob=True, max_examples=long_or(50, 1000))
+settings.register_profile("serinus", deadline=None, print_blob=True, max_examples=long_or(25, 1000))
 settings.load_profile("serinus")
 
 
